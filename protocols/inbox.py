@@ -1,0 +1,118 @@
+"""The receiving side of a link: headers and payloads put together again, all sizes checked first."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import define, field
+
+from runyard.protocols.errors import ProtocolError
+from runyard.protocols.messages import BEFORE_PROOF, VERBS, Message, check_sizes, decode
+from runyard.protocols.outbox import FRAME, MAX_STREAMS
+
+
+@define
+class _Partial:
+    header: dict[str, Any]
+    sizes: list[int]
+    body: bytearray = field(factory=bytearray)
+
+    @property
+    def missing(self) -> int:
+        return sum(self.sizes) - len(self.body)
+
+    def message(self) -> Message:
+        payloads, start = [], 0
+        for size in self.sizes:
+            payloads.append(bytes(memoryview(self.body)[start : start + size]))
+            start += size
+        return decode(self.header, payloads)
+
+
+class Inbox:
+    """Turns headers and raw bytes into messages, for one direction of one link.
+
+    Attributes:
+        expected: How many raw bytes follow now; 0 means that a header line comes next.
+    """
+
+    def __init__(self, allowed: frozenset[str]) -> None:
+        self.expected = 0
+        self.proven = False
+        self._allowed = allowed
+        self._streams: dict[int, _Partial] = {}
+        self._filling: _Partial | None = None
+
+    def line(self, line: bytes) -> Message | None:
+        """Take a header line; give the message if it is whole with it.
+
+        Raises:
+            ProtocolError: the peer broke the protocol.
+        """
+        header = self._parse(line)
+        verb = header["verb"]
+        if verb == "Data":
+            return self._frame(header)
+        sizes = check_sizes(verb, header.get("payload", []))
+        partial = _Partial(header, sizes)
+        if "stream" in header:
+            self._open(header["stream"], partial)
+            return None
+        if sum(sizes) > FRAME:
+            raise ProtocolError(f"{verb}: {sum(sizes)} bytes of payload need a stream")
+        if not partial.missing:
+            return partial.message()
+        self._filling = partial
+        self.expected = partial.missing
+        return None
+
+    def raw(self, data: bytes) -> tuple[Message | None, bytes]:
+        """Take raw bytes; give the message if they complete one, and what is left of them."""
+        taken, rest = data[: self.expected], data[self.expected :]
+        assert self._filling is not None
+        self._filling.body += taken
+        self.expected -= len(taken)
+        if self.expected or self._filling.missing:
+            return None, rest
+        done, self._filling = self._filling, None
+        stream = done.header.get("stream")
+        if stream is not None:
+            del self._streams[stream]
+        return done.message(), rest
+
+    def _parse(self, line: bytes) -> dict[str, Any]:
+        try:
+            header = json.loads(line)
+        except (ValueError, RecursionError):
+            raise ProtocolError("a header line must be one JSON object") from None
+        if not isinstance(header, dict) or not isinstance(header.get("verb"), str):
+            raise ProtocolError("a header line must be one JSON object with a verb")
+        verb = header["verb"]
+        if verb not in VERBS and verb != "Data":
+            raise ProtocolError(f"unknown verb {verb[:32]!r}")
+        if not self.proven and verb not in BEFORE_PROOF:
+            raise ProtocolError(f"{verb} before the proofs")
+        if verb not in self._allowed and verb != "Data":
+            raise ProtocolError(f"{verb} is not this side's to send")
+        return header
+
+    def _open(self, number: object, partial: _Partial) -> None:
+        if isinstance(number, bool) or not isinstance(number, int) or number in self._streams:
+            raise ProtocolError("a stream needs a new whole number")
+        if len(self._streams) >= MAX_STREAMS or not partial.missing:
+            raise ProtocolError(f"at most {MAX_STREAMS} streams at a time, none of them empty")
+        self._streams[number] = partial
+
+    def _frame(self, header: dict[str, Any]) -> None:
+        number = header.get("stream")
+        partial = self._streams.get(number) if isinstance(number, int) else None
+        if partial is None:
+            raise ProtocolError("Data for a stream that is not open")
+        sizes = header.get("payload")
+        if not isinstance(sizes, list) or len(sizes) != 1 or not isinstance(sizes[0], int):
+            raise ProtocolError("Data has one payload")
+        if not 1 <= sizes[0] <= min(FRAME, partial.missing):
+            raise ProtocolError(f"Data must be 1 to {FRAME} bytes and no more than was announced")
+        self._filling = partial
+        self.expected = sizes[0]

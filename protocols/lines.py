@@ -1,0 +1,184 @@
+"""The transport of the protocol: framing, size limits, the end of a connection that misbehaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from runyard.protocols.errors import ProtocolError
+from runyard.protocols.heartbeat import Heartbeat
+from runyard.protocols.inbox import Inbox
+from runyard.protocols.messages import Error, Message, Ping, Pong
+from runyard.protocols.outbox import FRAME, Outbox
+
+MAX_HEADER = 64 * 1024
+MAX_HEADER_BEFORE_PROOF = 4 * 1024
+HANDSHAKE_S = 5.0
+CLOSE_S = 2.0
+
+log = Logger()
+
+
+class MessageReceiver(LineReceiver):
+    """One end of a link: parses, checks, and hands values to ``on_<verb>`` methods.
+
+    A subclass names what its peer may send and handles it. It has no policy of its own: a peer that
+    breaks the protocol gets one Error, one line in our log, and a closed connection.
+    """
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_HEADER_BEFORE_PROOF
+    peer_sends: frozenset[str] = frozenset()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.clock = clock
+        self.proven = False
+        self.closing = False
+        self.lost: Deferred[None] = Deferred()
+        self._inbox = Inbox(self.peer_sends)
+        self._outbox: Outbox | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._deadline: IDelayedCall | None = None
+        self._why = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the peer reads slower than we write."""
+        return self._outbox is not None and self._outbox.busy
+
+    def connectionMade(self) -> None:
+        """Start the handshake's clock."""
+        self._outbox = Outbox(self.transport, MAX_HEADER)
+        self._deadline = self.clock.callLater(
+            HANDSHAKE_S, self.refuse, f"no proof within {HANDSHAKE_S:g} s"
+        )
+
+    def prove(self, interval: float, silence: float) -> None:
+        """Both proofs are good: allow the working verbs and watch over the peer's life."""
+        self.proven = self._inbox.proven = True
+        self.MAX_LENGTH = MAX_HEADER
+        self._cancel_deadline()
+        self._heartbeat = Heartbeat(self.clock, interval, silence, self._ping, self._silent)
+
+    def send(self, message: Message) -> None:
+        """Send a message; nothing happens when the connection is gone already."""
+        if self._outbox is not None and not self.closing:
+            self._outbox.send(message)
+
+    def refuse(self, reason: str) -> None:
+        """Close with an Error: the peer broke the protocol."""
+        if self.closing:
+            return
+        self._why = reason
+        log.warn("link with {peer} closed: {reason}", peer=self._peer(), reason=reason)
+        self.send(Error(reason=reason[:512]))
+        self.close()
+
+    def close(self) -> None:
+        """Close in order, and by force when that does not end soon."""
+        if self.closing:
+            return
+        self.closing = True
+        self._cancel_deadline()
+        if self._outbox is not None:
+            self._outbox.stopProducing()
+        if self.transport is not None:
+            self._deadline = self.clock.callLater(CLOSE_S, self._abort)
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Feed at most 64 KiB at a time: LineReceiver is quadratic in what it buffers."""
+        if self._heartbeat is not None:
+            self._heartbeat.alive()
+        for start in range(0, len(data), FRAME):
+            if not self.closing:
+                super().dataReceived(data[start : start + FRAME])
+
+    def lineReceived(self, line: bytes) -> None:
+        """Take a header line."""
+        if self.closing:
+            return
+        try:
+            message = self._inbox.line(line)
+            if self._inbox.expected:
+                self.setRawMode()
+            if message is not None:
+                self._dispatch(message)
+        except ProtocolError as error:
+            self.refuse(str(error))
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Take payload bytes."""
+        if self.closing:
+            return
+        try:
+            message, rest = self._inbox.raw(data)
+            if message is not None:
+                self._dispatch(message)
+        except ProtocolError as error:
+            self.refuse(str(error))
+            return
+        if not self._inbox.expected:
+            self.setLineMode(rest)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Say so before closing; the default drops the connection silently."""
+        self.refuse(f"a header line may hold {self.MAX_LENGTH} bytes")
+
+    def _dispatch(self, message: Message) -> None:
+        handler: Any = getattr(self, f"on_{message.verb.lower()}")
+        handler(message)
+
+    def on_ping(self, message: Ping) -> None:
+        """Answer."""
+        self.send(Pong())
+
+    def on_pong(self, message: Pong) -> None:
+        """Nothing: its bytes were the sign of life."""
+
+    def on_error(self, message: Error) -> None:
+        """The peer closes; so do we."""
+        self._why = f"the peer says: {message.reason}"
+        log.warn("link with {peer} closed by it: {reason}", peer=self._peer(), reason=message.reason)
+        self.close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Stop everything that was timed, then tell."""
+        self.closing = True
+        self._cancel_deadline()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        if self._outbox is not None:
+            self._outbox.stopProducing()
+        self.link_lost(self._why or reason.getErrorMessage())
+        self.lost.callback(None)
+
+    def link_lost(self, why: str) -> None:
+        """Say to the side's own code that this link is over (for a subclass)."""
+
+    def _ping(self) -> None:
+        self.send(Ping())
+
+    def _silent(self, seconds: float) -> None:
+        self._why = f"nothing came for {seconds:g} s"
+        log.warn("link with {peer} cut: {why}", peer=self._peer(), why=self._why)
+        self._abort()
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+
+    def _peer(self) -> str:
+        return str(self.transport.getPeer()) if self.transport is not None else "nobody"

@@ -1,0 +1,115 @@
+"""The sending side of a link: control lines at once, bulk in frames between them."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import Any
+
+from attrs import define
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from zope.interface import implementer
+
+from runyard.protocols.messages import Message, encode
+
+FRAME = 64 * 1024
+MAX_STREAMS = 4
+
+
+@define
+class _Stream:
+    number: int
+    header: dict[str, Any]
+    body: memoryview
+    sent: int = -1
+
+
+@implementer(IPushProducer)
+class Outbox:
+    """Writes messages to a transport and is the producer of its write side.
+
+    A message whose payloads exceed one frame travels as its header with a ``stream`` number, then as
+    ``Data`` frames; up to four streams take turns, and control lines go between their frames, so a
+    ``Cancel`` waits behind at most what the transport already holds.
+    """
+
+    def __init__(self, transport: Any, max_header: int) -> None:
+        self._transport = transport
+        self._max_header = max_header
+        self._streams: deque[_Stream] = deque()
+        self._waiting: deque[_Stream] = deque()
+        self._numbers = 0
+        self._paused = False
+        self._stopped = False
+        consumer = IConsumer(transport, None)
+        if consumer is not None:
+            consumer.registerProducer(self, True)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the peer reads slower than we write."""
+        return self._paused
+
+    def send(self, message: Message) -> None:
+        """Write a message, or queue it as a stream.
+
+        Raises:
+            ValueError: its header or a payload is larger than the protocol allows.
+        """
+        header, payloads = encode(message)
+        if payloads:
+            header["payload"] = [len(p) for p in payloads]
+        if sum(len(p) for p in payloads) <= FRAME:
+            self._write(self._line(header), *payloads)
+            return
+        self._numbers += 1
+        header["stream"] = self._numbers
+        self._line(header)
+        self._waiting.append(_Stream(self._numbers, header, memoryview(b"".join(payloads))))
+        self._pump()
+
+    def _line(self, header: dict[str, Any]) -> bytes:
+        line = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(line) > self._max_header:
+            raise ValueError(f"{header['verb']}: header of {len(line)} of {self._max_header} bytes")
+        return line + b"\n"
+
+    def _write(self, *parts: bytes | memoryview) -> None:
+        if not self._stopped:
+            self._transport.write(b"".join(parts))
+
+    def _pump(self) -> None:
+        while not (self._paused or self._stopped):
+            while self._waiting and len(self._streams) < MAX_STREAMS:
+                self._streams.append(self._waiting.popleft())
+            if not self._streams:
+                return
+            stream = self._streams.popleft()
+            self._advance(stream)
+            if stream.sent < len(stream.body):
+                self._streams.append(stream)
+
+    def _advance(self, stream: _Stream) -> None:
+        if stream.sent < 0:
+            stream.sent = 0
+            self._write(self._line(stream.header))
+            return
+        piece = stream.body[stream.sent : stream.sent + FRAME]
+        stream.sent += len(piece)
+        header = {"verb": "Data", "stream": stream.number, "payload": [len(piece)]}
+        self._write(self._line(header), piece)
+
+    def pauseProducing(self) -> None:
+        """Stop sending bulk: the transport's buffer is full."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Send on."""
+        self._paused = False
+        self._pump()
+
+    def stopProducing(self) -> None:
+        """Forget what was not sent: the connection is gone."""
+        self._stopped = True
+        self._streams.clear()
+        self._waiting.clear()

@@ -1,0 +1,133 @@
+"""The task, what came of it, and the words for both: frozen values that both daemons share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from runyard.protocols.limits import Limits
+
+
+class State(StrEnum):
+    """Where a task is."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISH = "finish"
+
+
+class Outcome(StrEnum):
+    """How a finished task ended."""
+
+    SUCCESS = "success"
+    RUNTIME_ERROR = "runtime_error"
+    FORMAT_ERROR = "format_error"
+    CANCELLED = "cancelled"
+    NETWORK_FAIL = "network_fail"
+    INTERNAL_FAIL = "internal_fail"
+
+
+OURS = frozenset({Outcome.NETWORK_FAIL, Outcome.INTERNAL_FAIL})
+"""The outcomes that are no doing of the task: HTTP answers them with 502."""
+
+
+class Reason(StrEnum):
+    """What refines an outcome. Only what was proven is said."""
+
+    EXIT_CODE = "exit_code"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    OUTPUT_LIMIT = "output_limit"
+    CPU_LIMIT = "cpu_limit"
+    NO_WORKER = "no_worker"
+    SANDBOX = "sandbox"
+    ASKED = "asked"
+    HUNG_UP = "hung_up"
+    RESTART = "restart"
+
+
+STOP_REASONS = frozenset({Reason.TIMEOUT, Reason.ASKED, Reason.HUNG_UP, Reason.RESTART})
+"""Why a controller may stop a running attempt."""
+
+
+@frozen
+class Task:
+    """What a user asked for.
+
+    Attributes:
+        code: The program's bytes, as they came.
+        language: The runtime's name, such as ``python`` or ``python:crawler``.
+        args: Arguments after the program's name.
+        env: Variables of its environment, beside the fixed few.
+        attempts: How often it may be started when its worker fails; 1 is at most once.
+        priority: -100 to 100; higher goes first.
+        keep_on_disconnect: Whether it runs on when nobody waits for it any more.
+    """
+
+    id: str
+    code: bytes
+    language: str = "python"
+    stdin: bytes = b""
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    limits: Limits = Limits()
+    attempts: int = 3
+    priority: int = 0
+    name: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    keep_on_disconnect: bool = False
+
+    @property
+    def size(self) -> int:
+        """Its payload in bytes, as the backlog counts it."""
+        return len(self.code) + len(self.stdin)
+
+
+@frozen
+class LimitHit:
+    """The limit that ended a task: what was allowed, what was measured (same unit)."""
+
+    name: str
+    allowed: float
+    measured: float
+
+
+@frozen
+class Usage:
+    """What an attempt used: seconds of wall clock and of processor, bytes of its largest process."""
+
+    wall_s: float
+    cpu_s: float
+    max_rss_bytes: int
+
+
+@frozen
+class Ended:
+    """How an attempt, and with it its task, ended.
+
+    Attributes:
+        exit_code: None when a signal ended it or when it never ran.
+        signal: The signal's name, such as ``SIGSEGV``.
+        isolation: The level that was really in force, None when it never ran.
+        confirmed: False where the worker did not say in time that the processes are gone.
+    """
+
+    outcome: Outcome
+    reason: Reason | None = None
+    detail: str = ""
+    exit_code: int | None = None
+    signal: str | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    limit: LimitHit | None = None
+    usage: Usage | None = None
+    isolation: str | None = None
+    confirmed: bool = True
+
+
+def cancelled(reason: Reason, detail: str = "", *, confirmed: bool = True) -> Ended:
+    """Give the end of a task that somebody stopped before its result."""
+    return Ended(Outcome.CANCELLED, reason, detail, confirmed=confirmed)

@@ -1,0 +1,148 @@
+"""The workers that a scheduler without others starts by itself, on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from runyard.daemon.folders import FolderUnusable, HeldFolder
+from runyard.daemon.waiting import follow, within
+from runyard.sched.link import WorkerLink
+
+LOOK_S = 0.5
+RESTART_S = 0.5
+RESTART_MOST_S = 30.0
+STEADY_S = 60.0
+STOP_S = 10.0
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
+log = Logger()
+
+
+def command(state: Path, name: str, options: Sequence[str]) -> list[str]:
+    """Give the command line of a local worker."""
+    folder = state / "workers" / name
+    keys = state / "keys"
+    return [
+        sys.executable, "-c", TWISTD, "--nodaemon", "--pidfile=", f"--logfile={folder / 'log'}",
+        "worker", "--local", f"--name={name}", f"--state={folder}",
+        f"--listen=unix:{folder / 'socket'}:mode=600",
+        f"--controller-key={keys / 'controller.pub'}", f"--fleet-secret={keys / 'fleet.secret'}",
+        *options,
+    ]  # fmt: skip
+
+
+class LocalWorker(Service, ProcessProtocol):
+    """Sees to it that a worker runs in its folder, and that it ends when we end.
+
+    Whether one lives there is asked of its folder's lock, which every worker holds: one that an
+    earlier scheduler left behind is adopted by dialling it, a dead one is started again with back-off.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        folder: Path,
+        argv: list[str],
+        link: WorkerLink,
+        dead: Callable[[str], None],
+        hopeless: Callable[[str], None],
+    ) -> None:
+        self.link = link
+        self._reactor = reactor
+        self._folder = folder
+        self._argv = argv
+        self._dead = dead
+        self._hopeless = hopeless
+        self._process: Any = None
+        self._exited: Deferred[None] | None = None
+        self._began = 0.0
+        self._delay = RESTART_S
+        self._not_before = 0.0
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = reactor
+
+    def startService(self) -> None:
+        """Dial, and look whether anybody is there to answer."""
+        super().startService()
+        self.link.service.startService()
+        self._loop.start(LOOK_S)
+
+    def _look(self) -> None:
+        now = self._reactor.seconds()
+        if self._process is None and now >= self._not_before and self._vacant():
+            self._spawn(now)
+
+    def _vacant(self) -> bool:
+        try:
+            HeldFolder(self._folder, "worker").release()
+        except FolderUnusable:
+            return False
+        return True
+
+    def _spawn(self, now: float) -> None:
+        if self.link.boot is not None:
+            self._dead(self.link.boot)
+        self._began = now
+        self._exited = Deferred()
+        with Path(os.devnull).open("r+b") as null:
+            files = {0: null.fileno(), 1: null.fileno(), 2: 2}
+            self._process = self._reactor.spawnProcess(
+                self, self._argv[0], self._argv, env=worker_environment(), childFDs=files
+            )
+
+    def processExited(self, reason: Failure) -> None:
+        """It ended: its tasks are surely gone, and another follows after a pause."""
+        self._process = None
+        if self._exited is not None:
+            self._exited.callback(None)
+        if self.link.boot is not None:
+            self._dead(self.link.boot)
+        if not self.running:
+            return
+        if self.link.boot is None and not reason.check(ProcessDone):
+            self._hopeless(f"the worker in {self._folder} could not start; it says why above")
+            return
+        now = self._reactor.seconds()
+        if now - self._began > STEADY_S:
+            self._delay = RESTART_S
+        self._not_before = now + self._delay
+        log.error("local worker {name} ended ({why}); another in {delay:g} s",
+                  name=self._folder.name, why=reason.getErrorMessage(), delay=self._delay)  # fmt: skip
+        self._delay = min(self._delay * 2, RESTART_MOST_S)
+
+    def stopService(self) -> Deferred[None]:
+        """Have it end in order, by force if it does not; fires when it is gone."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._loop.running:
+            self._loop.stop()
+        worker = self.link.worker
+        if worker is not None:
+            worker.link.drain(leave=True)
+            await within(self._reactor, follow(worker.link.lost), STOP_S)
+        for name in ("TERM", "KILL"):
+            if self._process is not None and self._exited is not None:
+                if worker is None or name == "KILL":
+                    self._process.signalProcess(name)
+                await within(self._reactor, follow(self._exited), STOP_S)
+        await self.link.service.stopService()
+
+
+def worker_environment() -> dict[str, str]:
+    """Give what a worker process needs of our environment, and nothing else of it."""
+    names = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME")
+    return {name: os.environ[name] for name in names if name in os.environ}

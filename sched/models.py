@@ -1,0 +1,91 @@
+"""The request of `/execute` as a pydantic model: what is allowed, field by field."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from runyard.protocols.limits import complaint
+
+LANGUAGE = r"^[a-z0-9][a-z0-9_.+-]{0,31}(:[a-z0-9][a-z0-9_.-]{0,31})?$"
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
+NOT_YET = frozenset(
+    {"files", "format", "network", "retry", "expires_in", "callback_url", "fresh"}
+)
+
+
+def _encodable(text: str) -> str:
+    """Refuse what cannot be passed on: lone surrogates, and NUL, at which C strings end."""
+    if "\0" in text:
+        raise ValueError(f"must not hold NUL (character {text.index(chr(0))})")
+    return _no_surrogates(text)
+
+
+def _no_surrogates(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"must not hold a lone surrogate (character {error.start})") from None
+    return text
+
+
+def _env_names(env: dict[str, str]) -> dict[str, str]:
+    for name in env:
+        if not ENV_NAME.fullmatch(name):
+            raise ValueError("names must be letters, digits and '_', not starting with a digit")
+    return env
+
+
+def _limit(name: str) -> Any:
+    def check(value: Any) -> Any:
+        wrong = complaint(name, value)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return value
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+Content = Annotated[str, AfterValidator(_no_surrogates)]
+
+
+class LimitsModel(BaseModel):
+    """Bounds of one task; each has a default and a maximum."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wall_s: Annotated[float, _limit("wall_s")] | None = None
+    cpu_s: Annotated[float, _limit("cpu_s")] | None = None
+    memory_bytes: Annotated[int, _limit("memory_bytes")] | None = None
+    processes: Annotated[int, _limit("processes")] | None = None
+    output_bytes: Annotated[int, _limit("output_bytes")] | None = None
+    file_bytes: Annotated[int, _limit("file_bytes")] | None = None
+    disk_bytes: Annotated[int, _limit("disk_bytes")] | None = None
+
+
+class ExecuteOptions(BaseModel):
+    """What goes with the code, in a query, a form or a JSON object."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    language: Annotated[str, Field(pattern=LANGUAGE)] = "python"
+    timeout: Annotated[float, _limit("wall_s")] | None = None
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    name: Annotated[Text, Field(max_length=256)] | None = None
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+    wait: bool = True
+
+
+class ExecuteRequest(ExecuteOptions):
+    """The JSON object of `POST /execute`."""
+
+    code: Content
+    stdin: Content = ""
+    args: Annotated[list[Text], Field(max_length=1024)] = []
+    env: Annotated[dict[str, Text], Field(max_length=1024), AfterValidator(_env_names)] = {}
+    limits: LimitsModel = LimitsModel()
+    labels: Annotated[dict[Text, Text], Field(max_length=32)] = {}

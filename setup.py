@@ -1,0 +1,48 @@
+"""Maps the top-level folders to the import name and ships the twistd plugin."""
+
+from setuptools import setup
+
+FOLDERS = {
+    "runyard.daemon": "daemon",
+    "runyard.protocols": "protocols",
+    "runyard.sched": "sched",
+    "runyard.worker": "worker",
+    "runyard.worker.sandbox": "worker/sandbox",
+}
+
+setup(
+    name="runyard",
+    version="0.1.0",
+    description="Takes code over HTTP, runs it on a fleet of workers, answers with what happened.",
+    license="MIT",
+    python_requires=">=3.11",
+    package_dir={**FOLDERS, "twisted.plugins": "twisted/plugins"},
+    packages=[*FOLDERS, "twisted.plugins"],
+    install_requires=[
+        "Twisted>=24.10,<27",
+        "klein>=24.8,<25",
+        "werkzeug>=3.1,<4",
+        "attrs>=24.2",
+        "pydantic>=2.10,<3",
+        "cryptography>=44",
+        "zope.interface>=7",
+    ],
+    extras_require={
+        "dev": [
+            "pytest>=9,<10",
+            "pytest-twisted>=1.14.3,<2",
+            "hypothesis>=6.150,<7",
+            "requests>=2.32,<3",
+            "beautifulsoup4>=4.12,<5",
+            "treq>=25.5",
+            "psutil>=7,<8",
+            "mypy>=2.4,<3",
+            "mypy-zope>=1.0.17,<2",
+            "types-requests>=2.32",
+            "types-psutil>=7",
+            "ruff>=0.17,<0.18",
+            "setuptools>=77",
+            "wheel>=0.45",
+        ],
+    },
+)

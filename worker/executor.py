@@ -1,0 +1,140 @@
+"""The worker's slots: what runs in them, for whom, until when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from runyard.protocols.errors import Refused
+from runyard.protocols.tasks import Ended, Reason
+from runyard.worker.sandbox.interface import Ending, Job, RunningJob, Sandbox, SandboxError
+from runyard.worker.verdict import unseen, verdict
+
+log = Logger()
+
+
+@define(eq=False)
+class Execution:
+    """A job that holds a slot."""
+
+    job: Job
+    ended: Callable[[Ended], None]
+    running: RunningJob | None = None
+    timer: IDelayedCall | None = None
+    stopped: Reason | None = None
+
+
+class Executor:
+    """Runs jobs in a fixed number of slots and holds each to its wall limit."""
+
+    def __init__(self, clock: IReactorTime, sandbox: Sandbox, slots: int) -> None:
+        self.slots = slots
+        self.sandbox = sandbox
+        self.draining = False
+        self._clock = clock
+        self._executions: dict[str, Execution] = {}
+        self._idle: list[Deferred[None]] = []
+
+    @property
+    def in_use(self) -> int:
+        """How many slots hold a job."""
+        return len(self._executions)
+
+    def execute(
+        self, job: Job, started: Callable[[], None], ended: Callable[[Ended], None]
+    ) -> None:
+        """Start a job; `ended` is called once, when nothing of it is left.
+
+        Raises:
+            Refused: there is no slot or no such runtime, or the worker drains; nothing has started.
+        """
+        self._admit(job)
+        execution = Execution(job, ended)
+
+        def on_start() -> None:
+            execution.timer = self._clock.callLater(
+                job.limits.wall_s, self._stop, execution, Reason.TIMEOUT
+            )
+            started()
+
+        try:
+            execution.running = self.sandbox.run(job, on_start)
+        except SandboxError as error:
+            raise Refused(str(error)) from None
+        self._executions[job.attempt] = execution
+        execution.running.done.addCallbacks(
+            self._judge, self._sandbox_failed, callbackArgs=[execution], errbackArgs=[execution]
+        ).addErrback(self._bug, execution)
+
+    def stop(self, attempt: str, reason: Reason) -> bool:
+        """End an attempt's job; False when there is none of that name."""
+        execution = self._executions.get(attempt)
+        if execution is None:
+            return False
+        self._stop(execution, reason)
+        return True
+
+    def stop_all(self, reason: Reason) -> None:
+        """End every job."""
+        for execution in list(self._executions.values()):
+            self._stop(execution, reason)
+
+    def when_idle(self) -> Deferred[None]:
+        """Fire when no slot holds a job."""
+        waiter: Deferred[None] = Deferred()
+        if self._executions:
+            self._idle.append(waiter)
+        else:
+            waiter.callback(None)
+        return waiter
+
+    def _admit(self, job: Job) -> None:
+        if self.draining:
+            raise Refused("the worker is draining")
+        if len(self._executions) >= self.slots:
+            raise Refused(f"all {self.slots} slots are in use")
+        if job.attempt in self._executions:
+            raise Refused("this attempt runs here already")
+        if job.language not in self.sandbox.runtimes:
+            raise Refused(f"no runtime {job.language!r} here")
+
+    def _stop(self, execution: Execution, reason: Reason) -> None:
+        if execution.stopped is None and execution.running is not None:
+            execution.stopped = reason
+            execution.running.kill()
+
+    def _judge(self, ending: Ending, execution: Execution) -> None:
+        ended = verdict(
+            ending, execution.job.limits, execution.stopped, self.sandbox.isolation
+        )
+        self._finish(execution, ended)
+
+    def _sandbox_failed(self, failure: Failure, execution: Execution) -> None:
+        failure.trap(SandboxError)
+        why = failure.getErrorMessage()
+        log.error("attempt {attempt}: {why}", attempt=execution.job.attempt, why=why)
+        self._finish(execution, self._unseen(execution, why))
+
+    def _bug(self, failure: Failure, execution: Execution) -> None:
+        log.failure("attempt {attempt}", failure, attempt=execution.job.attempt)
+        self._finish(execution, self._unseen(execution, "a fault of the worker's own"))
+
+    def _unseen(self, execution: Execution, why: str) -> Ended:
+        limits = execution.job.limits
+        return unseen(why, limits, execution.stopped, self.sandbox.isolation)
+
+    def _finish(self, execution: Execution, ended: Ended) -> None:
+        if self._executions.pop(execution.job.attempt, None) is None:
+            return
+        if execution.timer is not None and execution.timer.active():
+            execution.timer.cancel()
+        execution.ended(ended)
+        if not self._executions:
+            waiters, self._idle = self._idle, []
+            for waiter in waiters:
+                waiter.callback(None)

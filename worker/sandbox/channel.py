@@ -1,0 +1,72 @@
+"""The worker's end of a slot's socket: whole packets in both directions, with descriptors."""
+
+from __future__ import annotations
+
+import array
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.main import CONNECTION_LOST
+
+MAX_PACKET = 192 * 1024
+
+
+class PacketChannel(FileDescriptor):
+    """A SOCK_SEQPACKET socket read by the reactor."""
+
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        sock: socket.socket,
+        packet: Callable[[dict[str, Any]], None],
+        closed: Callable[[], None],
+    ) -> None:
+        super().__init__(reactor)
+        self._socket = sock
+        self._packet = packet
+        self._closed = closed
+        sock.setblocking(False)
+        self.connected = 1
+        self.startReading()
+
+    def fileno(self) -> int:
+        """Name the descriptor; -1 once closed, as the reactor expects."""
+        return self._socket.fileno()
+
+    def send_packet(self, packet: dict[str, Any], descriptors: list[int]) -> None:
+        """Send a packet.
+
+        Raises:
+            OSError: the helper is gone or takes nothing, or the packet is too large.
+        """
+        rights = array.array("i", descriptors)
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
+        self._socket.sendmsg([json.dumps(packet).encode()], ancillary)
+
+    def doRead(self) -> Exception | None:
+        """Read one packet; called by the reactor."""
+        try:
+            data = self._socket.recv(MAX_PACKET)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_LOST
+        self._packet(json.loads(data))
+        return None
+
+    def connectionLost(self, reason: object) -> None:
+        """The helper is gone; called by the reactor."""
+        self.close()
+        self._closed()
+
+    def close(self) -> None:
+        """Close our end, which ends the helper; idempotent."""
+        if self._socket.fileno() >= 0:
+            self.stopReading()
+            self._socket.close()

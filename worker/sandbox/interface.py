@@ -1,0 +1,87 @@
+"""The seam of the sandbox: what the executor asks, what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+
+from runyard.protocols.limits import Limits
+
+
+@frozen
+class Job:
+    """What a slot runs: a program for a runtime, its input, its limits."""
+
+    attempt: str
+    language: str
+    code: bytes
+    stdin: bytes
+    args: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    limits: Limits
+
+
+@frozen
+class Ending:
+    """What the slot saw of a job's end. It is complete only when every process of it is gone.
+
+    Attributes:
+        status: The wait status of the job's main process, as its parent got it.
+        full: The stream that passed the cap ("stdout", "stderr"), or None.
+        measured: Bytes that the full stream had when it was stopped.
+        late: Whether the slot itself ended it at the wall limit.
+    """
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    stdout_truncated: bool
+    stderr_truncated: bool
+    full: str | None
+    measured: int
+    wall_s: float
+    cpu_s: float
+    max_rss_bytes: int
+    late: bool = False
+
+
+class SandboxError(Exception):
+    """A job could not be run, by no fault of its own; the text says why."""
+
+
+class RunningJob(Protocol):
+    """A job in a slot."""
+
+    done: Deferred[Ending]
+    """Fires with the Ending, or fails with SandboxError."""
+
+    def kill(self) -> None:
+        """End every process of the job now."""
+
+
+class Sandbox(Protocol):
+    """Runs one job a slot.
+
+    Attributes:
+        isolation: The level that was proven at start: full, namespaces, restricted or none.
+        runtimes: The names of the languages that it can run.
+    """
+
+    isolation: str
+    runtimes: tuple[str, ...]
+
+    def start(self) -> None:
+        """Make the slots ready."""
+
+    def stop(self) -> Deferred[None]:
+        """End every job and every helper process; fires when they are gone."""
+
+    def run(self, job: Job, started: Callable[[], None]) -> RunningJob:
+        """Start a job in a free slot; `started` is called when its process runs.
+
+        Raises:
+            SandboxError: no slot is free.
+        """

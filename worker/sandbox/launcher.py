@@ -1,0 +1,225 @@
+"""The slot's helper process: starts one job at a time, sees its end, leaves nothing behind.
+
+It runs by itself (``python -I -S launcher.py FD``), with the standard library only, and no user code
+ever runs in it. Being a child subreaper, it inherits every process that a job orphans, so "no child
+is left" means that nothing of the job is left, whatever it did with sessions and double forks.
+
+The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
+``{"run": ..., "argv": [...], ...}`` with four descriptors (code, stdin, stdout, stderr), or
+``{"kill": true}``; it answers ``{"started": pid}``, then ``{"ended": status, ...}``, or
+``{"failed": why}``. When the socket closes, the worker is gone: the job dies with it.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
+MAX_PACKET = 192 * 1024
+MAX_DESCRIPTORS = 4096
+REPORT = 3
+GRACE_S = 2.0
+KILL_S = 10.0
+
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """Read one packet with its descriptors; None at the end of the connection."""
+    room = socket.CMSG_SPACE(4 * array.array("i").itemsize)
+    data, ancillary, _, _ = channel.recvmsg(MAX_PACKET, room)
+    descriptors = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+    return (json.loads(data) if data else None), list(descriptors)
+
+
+def send(channel: socket.socket, packet: dict[str, Any]) -> None:
+    """Tell the worker."""
+    channel.send(json.dumps(packet).encode())
+
+
+def become(order: dict[str, Any], descriptors: list[int]) -> None:
+    """Turn this forked child into the job; returns only by raising."""
+    os.setsid()
+    for target, source in enumerate(descriptors[1:]):
+        os.dup2(source, target)
+    os.closerange(REPORT + 1, MAX_DESCRIPTORS)
+    for name, (soft, hard) in order["rlimits"].items():
+        resource.setrlimit(getattr(resource, name), (soft, hard))
+    if order["uid"] is not None:
+        os.setgroups([])
+        os.setresgid(order["gid"], order["gid"], order["gid"])
+        os.setresuid(order["uid"], order["uid"], order["uid"])
+    # After setresuid, which clears it: the job must not outlive this process.
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    os.chdir(order["cwd"])
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # CPython and we ignore these
+        signal.signal(number, signal.SIG_DFL)
+    os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 (that is our purpose)
+
+
+def furnish(order: dict[str, Any], code: int) -> None:
+    """Make the job's folder: the program, an empty tmp, links to the operator's task files."""
+    cwd = order["cwd"]
+    os.mkdir(cwd, 0o700)
+    os.mkdir(os.path.join(cwd, "tmp"), 0o700)
+    program = os.path.join(cwd, order["program"])
+    with open(program, "wb") as target, os.fdopen(os.dup(code), "rb") as source:
+        shutil.copyfileobj(source, target)
+    for name, path in order["task_files"]:
+        os.symlink(path, os.path.join(cwd, name))
+    if order["uid"] is not None:
+        for path in (program, os.path.join(cwd, "tmp"), cwd):
+            os.chown(path, order["uid"], order["gid"])
+
+
+def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
+    """Fork the job; give its pid. Raises OSError with what stopped it before its exec."""
+    report, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.dup2(write_end, REPORT, inheritable=False)
+            become(order, descriptors)
+        except BaseException as error:
+            os.write(REPORT, f"{type(error).__name__}: {error}".encode()[:1000])
+        finally:
+            os._exit(127)
+    os.close(write_end)
+    with os.fdopen(report, "rb") as pipe:
+        trouble = pipe.read()
+    if trouble:
+        os.waitpid(pid, 0)
+        raise OSError(trouble.decode("utf-8", "replace"))
+    return pid
+
+
+def children_of(parents: set[int]) -> list[int]:
+    """List all living descendants of some processes, by /proc."""
+    table = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+                table.append((int(name), int(fields[1])))
+            except OSError:
+                continue
+    found = set(parents)
+    grown = True
+    while grown:
+        grown = False
+        for pid, parent in table:
+            if parent in found and pid not in found:
+                found.add(pid)
+                grown = True
+    return list(found - parents)
+
+
+def sweep() -> bool:
+    """End and reap every process below this one; False if some would not go."""
+    until = time.monotonic() + KILL_S
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        for pid in children_of({os.getpid()}):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > until:
+            return False
+        select.select([], [], [], 0.001)
+
+
+def watch(channel: socket.socket, pid: int, wall_s: float) -> tuple[bool, bool]:
+    """Wait until the job's main process ends; give (it was late, the worker is gone)."""
+    process = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    poll.register(channel, select.POLLIN)
+    until = time.monotonic() + wall_s + GRACE_S
+    late = gone = False
+    try:
+        while True:
+            left = max(0.0, until - time.monotonic())
+            ready = {fd for fd, _ in poll.poll(None if late or gone else left * 1000)}
+            if process in ready:
+                return late, gone
+            if channel.fileno() in ready:
+                packet, _ = receive(channel)
+                gone = packet is None
+                if gone:
+                    poll.unregister(channel)
+            elif not ready:
+                late = True
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+    finally:
+        os.close(process)
+
+
+def run(channel: socket.socket, order: dict[str, Any], descriptors: list[int]) -> bool:
+    """Run one job to its end; False when the worker is gone."""
+    try:
+        furnish(order, descriptors[0])
+        pid = spawn(order, descriptors)
+    except OSError as error:
+        send(channel, {"failed": str(error)})
+        shutil.rmtree(order["cwd"], ignore_errors=True)
+        return True
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    send(channel, {"started": pid})
+    began = time.monotonic()
+    late, gone = watch(channel, pid, order["wall_s"])
+    _, status, usage = os.wait4(pid, 0)
+    wall = time.monotonic() - began
+    clean = sweep()
+    if not gone:
+        send(
+            channel,
+            {
+                "ended": status, "wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime,
+                "max_rss_bytes": usage.ru_maxrss * 1024, "late": late, "clean": clean,
+            },
+        )  # fmt: skip
+    shutil.rmtree(order["cwd"], ignore_errors=True)
+    return not gone and clean
+
+
+def main() -> None:
+    """Serve until the worker is gone."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setsid()
+    os.umask(0o077)
+    while True:
+        packet, descriptors = receive(channel)
+        if packet is None:
+            return
+        if "run" in packet and not run(channel, packet, descriptors):
+            return
+
+
+if __name__ == "__main__":
+    main()

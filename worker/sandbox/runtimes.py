@@ -1,0 +1,132 @@
+"""The interpreters that a worker offers: found and probed once, at start."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
+PROBE = "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])"
+PROBE_S = 20
+OLDEST = (3, 8)
+
+
+class RuntimeUnusable(Exception):
+    """An interpreter cannot be used for tasks; the text names it and says why."""
+
+
+@frozen
+class Account:
+    """The user that tasks run as."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@frozen
+class Interpreter:
+    """A Python that was seen to run as the tasks' user.
+
+    Attributes:
+        name: The language's name in requests: ``python`` or ``python:NAME``.
+        path: Its own idea of `sys.executable`: behind a version manager's shim, before a virtual
+            environment's link, so that its packages are found.
+    """
+
+    name: str
+    path: str
+    version: str
+
+    def argv(self, program: str, args: tuple[str, ...], env: dict[str, str]) -> list[str]:
+        """Give the command line: unbuffered, UTF-8, no user site; PYTHON* only where asked for."""
+        isolated = [] if any(name.startswith("PYTHON") for name in env) else ["-E"]
+        return [self.path, *isolated, "-s", "-u", "-X", "utf8", program, *args]
+
+
+def task_account() -> Account | None:
+    """Give the unprivileged account for tasks where we are root; None where we are not."""
+    if os.geteuid() != 0:
+        return None
+    entry = pwd.getpwnam("nobody")
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def parse_option(value: str) -> tuple[str, str]:
+    """Split ``[NAME=]PATH`` into the language's name and the path.
+
+    Raises:
+        ValueError: the name is not of its form, or the path is not absolute.
+    """
+    name, equals, path = value.partition("=")
+    if not equals:
+        name, path = "", value
+    elif not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} must be lower-case letters, digits, '_', '.', '-' (at most 32)")
+    if not os.path.isabs(path):
+        raise ValueError(f"{path!r} must be an absolute path")
+    return (f"python:{name}" if name else "python"), path
+
+
+def find_interpreters(options: list[str], account: Account | None) -> tuple[Interpreter, ...]:
+    """Probe the interpreters of the options, or find a default one.
+
+    Raises:
+        RuntimeUnusable: one that was named does not run, or no default was found.
+    """
+    wanted = dict(parse_option(value) for value in options)
+    found = [probe(name, path, account) for name, path in wanted.items()]
+    if "python" not in wanted:
+        found.insert(0, _default(account))
+    return tuple(found)
+
+
+def probe(name: str, path: str, account: Account | None) -> Interpreter:
+    """Run an interpreter once as the tasks' user.
+
+    Raises:
+        RuntimeUnusable: it does not run or is too old.
+    """
+    drop: dict[str, Any] = {}
+    if account is not None:
+        drop = {"user": account.uid, "group": account.gid, "extra_groups": []}
+    who = account.name if account is not None else "this user"
+    try:
+        done = subprocess.run(  # noqa: S603 (the operator's own path)
+            [path, "-I", "-c", PROBE], capture_output=True, timeout=PROBE_S, cwd="/", env={},
+            check=True, stdin=subprocess.DEVNULL, **drop,
+        )  # fmt: skip
+        executable, version = done.stdout.decode().split("\n")[:2]
+    except PermissionError:
+        raise RuntimeUnusable(
+            f"{name}: {who} may not run {path}; tasks run as {who}, so every folder above it"
+            " and above the installation it links to must let others enter (chmod o+x)"
+        ) from None
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise RuntimeUnusable(f"{name}: {path} does not run as {who}: {error}") from None
+    if tuple(int(part) for part in version.split(".")) < OLDEST:
+        raise RuntimeUnusable(f"{name}: {path} is Python {version}; 3.8 is the oldest that works")
+    return Interpreter(name, executable, version)
+
+
+def _default(account: Account | None) -> Interpreter:
+    base = getattr(sys, "_base_executable", sys.executable)
+    tried = []
+    for path in dict.fromkeys([base, "/usr/bin/python3", shutil.which("python3") or base]):
+        if not Path(path).exists():
+            continue
+        try:
+            return probe("python", path, account)
+        except RuntimeUnusable as error:
+            tried.append(str(error))
+    raise RuntimeUnusable(
+        "no Python was found that tasks can use; name one by --python PATH\n  " + "\n  ".join(tried)
+    )

@@ -1,0 +1,200 @@
+"""One slot: its helper process, and the job in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from runyard.worker.sandbox.channel import PacketChannel
+from runyard.worker.sandbox.interface import Ending, SandboxError
+from runyard.worker.sandbox.pipes import CappedPipe
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+START_S = 10.0
+END_S = 15.0
+
+log = Logger()
+
+
+class SlotJob:
+    """A job in a slot: its pipes, and the Deferred of its end."""
+
+    def __init__(self, slot: Slot, cap: int, started: Callable[[], None]) -> None:
+        self.done: Deferred[Ending] = Deferred()
+        self.running = False
+        self._slot = slot
+        self._started = started
+        self._full: str | None = None
+        self._finished = False
+        self._pipes: dict[str, CappedPipe] = {}
+        self.write_ends: list[int] = []
+        for name in ("stdout", "stderr"):
+            read_end, write_end = os.pipe()
+            self.write_ends.append(write_end)
+            self._pipes[name] = CappedPipe(
+                slot.reactor, read_end, cap, lambda name=name: self._stream_full(name)
+            )
+
+    def started(self) -> None:
+        """Its process runs."""
+        self.running = True
+        self._started()
+
+    def kill(self) -> None:
+        """End every process of the job now."""
+        if not self._finished:
+            self._slot.kill()
+
+    def _stream_full(self, name: str) -> None:
+        if self._full is None and not self._finished:
+            self._full = name
+            self.kill()
+
+    def ended(self, packet: dict[str, Any]) -> None:
+        """Every process of it is gone: what the pipes still hold is all that will ever come."""
+        self._finished = True
+        stdout, stderr = (self._pipes[name].finish() for name in ("stdout", "stderr"))
+        full = self._full or next((n for n, p in self._pipes.items() if p.truncated), None)
+        self.done.callback(
+            Ending(
+                status=packet["ended"],
+                stdout=stdout,
+                stderr=stderr,
+                stdout_truncated=self._pipes["stdout"].truncated,
+                stderr_truncated=self._pipes["stderr"].truncated,
+                full=full,
+                measured=self._pipes[full].measured if full is not None else 0,
+                wall_s=packet["wall_s"],
+                cpu_s=packet["cpu_s"],
+                max_rss_bytes=packet["max_rss_bytes"],
+                late=packet["late"],
+            )
+        )
+
+    def failed(self, why: str) -> None:
+        """It could not be run, or its end was not seen."""
+        if self._finished:
+            return
+        self._finished = True
+        for pipe in self._pipes.values():
+            pipe.close()
+        self.done.errback(Failure(SandboxError(why)))
+
+
+class Slot(ProcessProtocol):
+    """A helper process that runs one job at a time, started again when it dies."""
+
+    def __init__(self, reactor: Any, gone: Callable[[Slot], None]) -> None:
+        self.reactor = reactor
+        self.job: SlotJob | None = None
+        self.exited: Deferred[None] = Deferred()
+        self._gone = gone
+        self._watchdog: IDelayedCall | None = None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, Path(os.devnull).open("r+b") as null:
+            self._process = reactor.spawnProcess(
+                self,
+                sys.executable,
+                [sys.executable, "-I", "-S", str(LAUNCHER), "3"],
+                env={},
+                childFDs={0: null.fileno(), 1: null.fileno(), 2: 2, 3: theirs.fileno()},
+            )
+        self._channel = PacketChannel(reactor, ours, self._packet, self._lost)
+
+    def run(
+        self, order: dict[str, Any], inputs: list[int], cap: int, started: Callable[[], None]
+    ) -> SlotJob:
+        """Start a job; `inputs` are the descriptors of its code and its stdin, which stay ours.
+
+        Raises:
+            SandboxError: the helper does not take it.
+        """
+        job = SlotJob(self, cap, started)
+        try:
+            self._channel.send_packet(order, [*inputs, *job.write_ends])
+        except OSError as error:
+            job.done.addErrback(lambda _: None)
+            job.failed(str(error))
+            self.abandon()
+            raise SandboxError(f"the slot's helper does not answer: {error}") from None
+        finally:
+            for descriptor in job.write_ends:
+                os.close(descriptor)
+        self.job = job
+        self._arm(START_S, "the job did not start in {0:g} s")
+        return job
+
+    def kill(self) -> None:
+        """Have the job's processes ended; a helper that does not confirm it is given up."""
+        try:
+            self._channel.send_packet({"kill": True}, [])
+        except OSError:
+            self.abandon()
+            return
+        self._arm(END_S, "the job's processes did not end in {0:g} s")
+
+    def close(self) -> None:
+        """End the helper, and with it the job."""
+        self._disarm()
+        self._channel.close()
+
+    def abandon(self) -> None:
+        """Kill a helper that does not do its work; what it ran dies with it (PDEATHSIG)."""
+        self.close()
+        if self._process.pid is not None:
+            self._process.signalProcess(signal.SIGKILL.name.removeprefix("SIG"))
+
+    def _arm(self, seconds: float, why: str) -> None:
+        self._disarm()
+        self._watchdog = self.reactor.callLater(seconds, self._overdue, why.format(seconds))
+
+    def _disarm(self) -> None:
+        if self._watchdog is not None and self._watchdog.active():
+            self._watchdog.cancel()
+        self._watchdog = None
+
+    def _overdue(self, why: str) -> None:
+        log.error("a slot's helper is given up: {why}", why=why)
+        self._fail_job(why)
+        self.abandon()
+
+    def _packet(self, packet: dict[str, Any]) -> None:
+        job = self.job
+        if job is None:
+            return
+        if "started" in packet:
+            self._disarm()
+            job.started()
+            return
+        self._disarm()
+        self.job = None
+        if "failed" in packet:
+            job.failed(packet["failed"])
+        else:
+            job.ended(packet)
+
+    def _fail_job(self, why: str) -> None:
+        job, self.job = self.job, None
+        if job is not None:
+            job.failed(why)
+
+    def _lost(self) -> None:
+        self._fail_job("the slot's helper process ended")
+
+    def processExited(self, reason: Failure) -> None:
+        """The helper is gone; do not wait for its pipes."""
+        self.close()
+        self._fail_job("the slot's helper process ended")
+        self.exited.callback(None)
+        self._gone(self)

@@ -1,0 +1,109 @@
+"""The worker's life: started in order, drained in order."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from runyard.daemon.exits import bound, die
+from runyard.daemon.waiting import within
+from runyard.protocols.tasks import Reason
+from runyard.worker.executor import Executor
+from runyard.worker.jobs import JobsFolder
+from runyard.worker.link import WorkerFactory
+
+SETTLE_S = 5.0
+LOUD_S = 60.0
+
+log = Logger()
+
+
+class WorkerService(Service):
+    """Listens for controllers and runs their tasks until it is told to stop.
+
+    `stopService` is the whole drain: nothing new, wait for what runs up to the drain timeout, end the
+    rest, let results be acknowledged, close the links, end the helpers, remove the jobs' folder.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: IStreamServerEndpoint,
+        address: str,
+        factory: WorkerFactory,
+        executor: Executor,
+        jobs: JobsFolder,
+        drain_timeout: float,
+    ) -> None:
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._address = address
+        self._factory = factory
+        self._executor = executor
+        self._jobs = jobs
+        self._drain_timeout = drain_timeout
+        self._port: IListeningPort | None = None
+        self._loud: LoopingCall | None = None
+
+    def privilegedStartService(self) -> None:
+        """Listen first: a port that cannot be had ends the process with a word why."""
+        super().privilegedStartService()
+        self._port = bound("worker", self._address, self._endpoint.listen(self._factory))
+        host = self._port.getHost()
+        if isinstance(host, (IPv4Address, IPv6Address)) and not ip_address(host.host).is_loopback:
+            die(
+                "worker",
+                f"--listen {self._address}: links that leave this machine need TLS, which is not"
+                " supported yet; add interface=127.0.0.1",
+            )
+
+    def startService(self) -> None:
+        """Make the slots ready."""
+        super().startService()
+        self._executor.sandbox.start()
+        log.info(
+            "worker {name} listens on {address}: {slots} slots, isolation {isolation}, {runtimes}",
+            name=self._factory.identity.name, address=self._address, slots=self._executor.slots,
+            isolation=self._executor.sandbox.isolation,
+            runtimes=", ".join(self._executor.sandbox.runtimes),
+        )  # fmt: skip
+        if self._executor.sandbox.isolation == "none":
+            self._loud = LoopingCall(self._warn)
+            self._loud.clock = self._reactor
+            self._loud.start(LOUD_S)
+
+    def _warn(self) -> None:
+        log.warn(
+            "isolation is none: tasks run as ordinary processes of this machine;"
+            " do not run code that you do not trust"
+        )
+
+    def stopService(self) -> Deferred[None]:
+        """Drain, then stop; fires when nothing of this worker is left."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._loud is not None and self._loud.running:
+            self._loud.stop()
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+        self._factory.drain(leave=False)
+        if not await within(self._reactor, self._executor.when_idle(), self._drain_timeout):
+            log.warn("the drain timeout has passed; what still runs is ended")
+            self._executor.stop_all(Reason.RESTART)
+            await within(self._reactor, self._executor.when_idle(), SETTLE_S)
+        await within(self._reactor, self._factory.when_settled(), SETTLE_S)
+        links = list(self._factory.links)
+        for link in links:
+            link.close()
+        await DeferredList([link.lost for link in links])
+        await self._executor.sandbox.stop()
+        self._jobs.remove()

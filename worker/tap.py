@@ -1,0 +1,163 @@
+"""The worker's composition root: its options, and the tree that they make."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.endpoints import (
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    UNIXServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.python import usage
+
+from runyard.daemon.exits import die
+from runyard.daemon.folders import FolderUnusable, HeldFolder
+from runyard.daemon.keys import CONTROLLER_PUBLIC, FLEET_SECRET, KeyFileError, read_public, read_secret
+from runyard.daemon.options import seconds, task_files, whole
+from runyard.protocols.ids import new_token
+from runyard.worker.executor import Executor
+from runyard.worker.jobs import JobsFolder
+from runyard.worker.link import Credentials, Identity, WorkerFactory
+from runyard.worker.loneliness import Loneliness
+from runyard.worker.sandbox.plain import PlainSandbox
+from runyard.worker.sandbox.runtimes import (
+    RuntimeUnusable,
+    find_interpreters,
+    parse_option,
+    task_account,
+)
+from runyard.worker.service import WorkerService
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+UNIX_PATH_BYTES = 107
+
+
+class Options(usage.Options):
+    """``twistd worker``."""
+
+    synopsis = "[options]"
+    longdesc = "Runs tasks for the schedulers that connect to it and prove themselves."
+    optParameters = [
+        ["listen", None, "tcp:7070:interface=127.0.0.1", "Where schedulers connect (an endpoint)."],
+        ["state", None, ".runyard/worker", "The folder that this worker keeps its state in."],
+        ["name", None, None, "Its name in the fleet [the host's name]."],
+        ["slots", None, os.cpu_count() or 1, "How many tasks run at a time.",
+         whole("slots", 1, 1024)],
+        ["task-files", None, None, "A folder whose files tasks find beside their own."],
+        ["controller-key", None, None, "The scheduler's public key [keys/ in the state folder]."],
+        ["fleet-secret", None, None, "The fleet's secret [keys/ in the state folder]."],
+        ["drain-timeout", None, 30, "Seconds that running tasks get when it is told to stop.",
+         seconds("drain-timeout", 0, 3600)],
+        ["alone-timeout", None, 60, "With --local: seconds without a scheduler until it ends.",
+         seconds("alone-timeout", 0.1, 86400)],
+    ]  # fmt: skip
+    optFlags = [
+        ["allow-unsandboxed", None, "Run tasks with isolation 'none'."],
+        ["local", None, "It belongs to a scheduler of this machine: it ends when left alone."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["python"] = []
+
+    def opt_python(self, value: str) -> None:
+        """[NAME=]PATH: an interpreter for tasks, as 'python' or 'python:NAME'; repeatable."""
+        try:
+            parse_option(value)
+        except ValueError as error:
+            raise usage.UsageError(f"--python: {error}") from None
+        self["python"].append(value)
+
+    def postOptions(self) -> None:
+        """Check what belongs together."""
+        if self["name"] is None:
+            self["name"] = socket.gethostname()
+        if not NAME.fullmatch(self["name"]):
+            raise usage.UsageError("--name must be letters, digits, '_', '.', '-' (at most 64)")
+
+
+def makeService(options: Options) -> MultiService:
+    """Build the worker, or exit saying why there can be none."""
+    from twisted.internet import reactor
+
+    try:
+        return _build(reactor, options)
+    except (FolderUnusable, KeyFileError, RuntimeUnusable, usage.UsageError) as error:
+        die("worker", error)
+
+
+def _build(reactor: Any, options: Options) -> MultiService:
+    if not options["allow-unsandboxed"]:
+        raise usage.UsageError(
+            "this version has no sandbox yet: tasks would run as ordinary processes."
+            " If you trust every task, say --allow-unsandboxed"
+        )
+    if options["local"] and os.getsid(0) != os.getpid():
+        os.setsid()  # a Ctrl-C meant for the scheduler must not end its workers before their drain
+    state = Path(options["state"])
+    held = HeldFolder(state, "worker")
+    endpoint = _endpoint(reactor, options["listen"])
+    account = task_account()
+    interpreters = find_interpreters(options["python"], account)
+    credentials = Credentials(
+        read_public(Path(options["controller-key"] or state / "keys" / CONTROLLER_PUBLIC)),
+        read_secret(Path(options["fleet-secret"] or state / "keys" / FLEET_SECRET)),
+    )
+    jobs = JobsFolder(state)
+    slots = options["slots"]
+    sandbox = PlainSandbox(
+        reactor, slots, jobs.path, interpreters, account, task_files(options["task-files"])
+    )
+    executor = Executor(reactor, sandbox, slots)
+    lonely = Loneliness(reactor, options["alone-timeout"], reactor.stop)
+    factory = WorkerFactory(
+        reactor,
+        executor,
+        Identity(options["name"], new_token()),
+        credentials,
+        leave=reactor.stop,
+        links_changed=lonely.links_changed if options["local"] else lambda count: None,
+    )
+    if options["local"]:
+        reactor.callWhenRunning(lonely.links_changed, 0)
+        reactor.addSystemEventTrigger("before", "shutdown", lonely.stop)
+    reactor.addSystemEventTrigger("after", "shutdown", held.release)
+    service = MultiService()
+    WorkerService(
+        reactor, endpoint, options["listen"], factory, executor, jobs, options["drain-timeout"]
+    ).setServiceParent(service)
+    return service
+
+
+def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    except (ValueError, TypeError, IndexError) as error:
+        raise usage.UsageError(f"--listen {description}: {error}") from None
+    if isinstance(endpoint, UNIXServerEndpoint):
+        _clear_socket(description.split(":")[1])
+    elif not isinstance(endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint)):
+        raise usage.UsageError(f"--listen {description}: must be a tcp: or unix: endpoint")
+    return endpoint
+
+
+def _clear_socket(path: str) -> None:
+    """Remove the socket file of an earlier start; the state folder's lock says that it is ours."""
+    if len(os.fsencode(path)) > UNIX_PATH_BYTES:
+        raise usage.UsageError(
+            f"--listen: a unix socket's path has at most {UNIX_PATH_BYTES} bytes, {path} has more"
+        )
+    try:
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,52 @@
+"""Between the protocol's messages and the worker's own values: pure."""
+
+from __future__ import annotations
+
+from runyard.protocols.errors import ProtocolError
+from runyard.protocols.limits import limits_from
+from runyard.protocols.messages import Result, Run
+from runyard.protocols.tasks import Ended
+from runyard.worker.sandbox.interface import Job
+
+
+def job_of(message: Run) -> Job:
+    """Build the job that a Run asks for.
+
+    Raises:
+        ProtocolError: its limits, arguments or variables are not of their form.
+    """
+    try:
+        limits = limits_from(message.limits)
+    except ValueError as error:
+        raise ProtocolError(f"Run: {error}") from None
+    for pair in message.env:
+        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise ProtocolError("Run.env must list pairs of strings")
+    env = tuple((name, value) for name, value in message.env)
+    return Job(
+        message.attempt, message.language, message.code, message.stdin, tuple(message.args), env, limits
+    )  # fmt: skip
+
+
+def result_of(attempt: str, ended: Ended) -> Result:
+    """Build the Result that tells how an attempt ended."""
+    limit = ended.limit
+    usage = ended.usage
+    return Result(
+        attempt=attempt,
+        outcome=ended.outcome.value,
+        reason=ended.reason.value if ended.reason is not None else None,
+        detail=ended.detail,
+        isolation=ended.isolation or "none",
+        exit_code=ended.exit_code,
+        signal=ended.signal,
+        stdout=ended.stdout,
+        stderr=ended.stderr,
+        stdout_truncated=ended.stdout_truncated,
+        stderr_truncated=ended.stderr_truncated,
+        limit=[limit.name, limit.allowed, limit.measured] if limit is not None else [],
+        wall_s=usage.wall_s if usage is not None else 0.0,
+        cpu_s=usage.cpu_s if usage is not None else 0.0,
+        max_rss_bytes=usage.max_rss_bytes if usage is not None else 0,
+        confirmed=ended.confirmed,
+    )

@@ -1,0 +1,98 @@
+"""From what the sandbox saw to what the user is told: pure."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from runyard.protocols.limits import Limits
+from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Usage
+from runyard.worker.sandbox.interface import Ending
+
+
+def signal_name(number: int) -> str:
+    """Give a signal's name; real-time signals without one are SIGRTMIN+N."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
+def verdict(ending: Ending, limits: Limits, stopped: Reason | None, isolation: str) -> Ended:
+    """Judge an ending.
+
+    Args:
+        stopped: Why the worker had the job killed, None when it ended by itself. The order of proof
+            is: a cancel, a stream past its cap, the wall limit, the processor limit, the status.
+    """
+    exit_code, signal_text = _status(ending.status)
+    cause = _cause(ending, limits, stopped, exit_code, signal_text)
+    outcome, reason, detail, limit = cause
+    return Ended(
+        outcome=outcome,
+        reason=reason,
+        detail=detail,
+        exit_code=exit_code,
+        signal=signal_text,
+        stdout=ending.stdout,
+        stderr=ending.stderr,
+        stdout_truncated=ending.stdout_truncated,
+        stderr_truncated=ending.stderr_truncated,
+        limit=limit,
+        usage=Usage(ending.wall_s, ending.cpu_s, ending.max_rss_bytes),
+        isolation=isolation,
+    )
+
+
+def unseen(why: str, limits: Limits, stopped: Reason | None, isolation: str) -> Ended:
+    """Judge a job whose end the sandbox did not see: what it was stopped for, else our fault."""
+    if stopped is Reason.TIMEOUT:
+        text = f"It ran longer than its limit of {limits.wall_s:g} s; {why}."
+        hit = LimitHit("wall_s", limits.wall_s, limits.wall_s)
+        return Ended(
+            Outcome.RUNTIME_ERROR, stopped, text[:2048], limit=hit, isolation=isolation,
+            confirmed=False,
+        )  # fmt: skip
+    if stopped is not None:
+        return Ended(
+            Outcome.CANCELLED, stopped, why[:2048], isolation=isolation, confirmed=False
+        )
+    return Ended(Outcome.INTERNAL_FAIL, Reason.SANDBOX, why[:2048], isolation=isolation)
+
+
+def _status(status: int) -> tuple[int | None, str | None]:
+    if os.WIFSIGNALED(status):
+        return None, signal_name(os.WTERMSIG(status))
+    return os.WEXITSTATUS(status), None
+
+
+Cause = tuple[Outcome, Reason | None, str, LimitHit | None]
+
+
+def _cause(
+    ending: Ending,
+    limits: Limits,
+    stopped: Reason | None,
+    exit_code: int | None,
+    signal_text: str | None,
+) -> Cause:
+    error = Outcome.RUNTIME_ERROR
+    if stopped is not None and stopped is not Reason.TIMEOUT:
+        return Outcome.CANCELLED, stopped, "It was stopped before its end.", None
+    if ending.full is not None:
+        hit = LimitHit("output_bytes", limits.output_bytes, ending.measured)
+        text = f"Its {ending.full} passed {limits.output_bytes} bytes, so it was stopped."
+        return error, Reason.OUTPUT_LIMIT, text, hit
+    if signal_text is not None and (stopped is Reason.TIMEOUT or ending.late):
+        hit = LimitHit("wall_s", limits.wall_s, round(ending.wall_s, 3))
+        text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
+        return error, Reason.TIMEOUT, text, hit
+    if signal_text in ("SIGXCPU", "SIGKILL") and ending.cpu_s >= limits.cpu_s:
+        hit = LimitHit("cpu_s", limits.cpu_s, round(ending.cpu_s, 3))
+        text = f"It used more than its limit of {limits.cpu_s:g} s of processor time."
+        return error, Reason.CPU_LIMIT, text, hit
+    if signal_text is not None:
+        return error, Reason.SIGNAL, f"It was ended by {signal_text}.", None
+    if exit_code:
+        return error, Reason.EXIT_CODE, f"It ended with exit code {exit_code}.", None
+    return Outcome.SUCCESS, None, "", None
