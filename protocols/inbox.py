@@ -1,4 +1,4 @@
-"""The receiving side of a link: headers and payloads put together again, all sizes checked first."""
+"""The receiving side of a link: messages put together again, all sizes checked first."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from attrs import define, field
-
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.messages import BEFORE_PROOF, VERBS, Message, check_sizes, decode
 from runyard.protocols.outbox import FRAME, MAX_STREAMS
@@ -53,7 +52,8 @@ class Inbox:
         header = self._parse(line)
         verb = header["verb"]
         if verb == "Data":
-            return self._frame(header)
+            self._frame(header)
+            return None
         sizes = check_sizes(verb, header.get("payload", []))
         partial = _Partial(header, sizes)
         if "stream" in header:
@@ -69,13 +69,15 @@ class Inbox:
 
     def raw(self, data: bytes) -> tuple[Message | None, bytes]:
         """Take raw bytes; give the message if they complete one, and what is left of them."""
+        filling = self._filling
+        if filling is None:
+            raise ProtocolError("raw bytes that no header announced")
         taken, rest = data[: self.expected], data[self.expected :]
-        assert self._filling is not None
-        self._filling.body += taken
+        filling.body += taken
         self.expected -= len(taken)
-        if self.expected or self._filling.missing:
+        if self.expected or filling.missing:
             return None, rest
-        done, self._filling = self._filling, None
+        done, self._filling = filling, None
         stream = done.header.get("stream")
         if stream is not None:
             del self._streams[stream]

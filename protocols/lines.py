@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from runyard.protocols.errors import ProtocolError
+from runyard.protocols.heartbeat import Heartbeat
+from runyard.protocols.inbox import Inbox
+from runyard.protocols.messages import Error, Message, Ping, Pong
+from runyard.protocols.outbox import FRAME, Outbox
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
-
-from runyard.protocols.errors import ProtocolError
-from runyard.protocols.heartbeat import Heartbeat
-from runyard.protocols.inbox import Inbox
-from runyard.protocols.messages import Error, Message, Ping, Pong
-from runyard.protocols.outbox import FRAME, Outbox
 
 MAX_HEADER = 64 * 1024
 MAX_HEADER_BEFORE_PROOF = 4 * 1024
@@ -35,6 +34,7 @@ class MessageReceiver(LineReceiver):
     delimiter = b"\n"
     MAX_LENGTH = MAX_HEADER_BEFORE_PROOF
     peer_sends: frozenset[str] = frozenset()
+    transport: Any
 
     def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
@@ -146,7 +146,9 @@ class MessageReceiver(LineReceiver):
     def on_error(self, message: Error) -> None:
         """The peer closes; so do we."""
         self._why = f"the peer says: {message.reason}"
-        log.warn("link with {peer} closed by it: {reason}", peer=self._peer(), reason=message.reason)
+        log.warn(
+            "link with {peer} closed by it: {reason}", peer=self._peer(), reason=message.reason
+        )
         self.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

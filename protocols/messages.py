@@ -1,8 +1,8 @@
 """The verbs of the protocol between controller and worker, as values.
 
 A message travels as one JSON object on a line, ``{"verb": NAME, ...}``. Its fields of bytes do not
-stand in the JSON: they follow the line raw, and ``payload`` lists their sizes. Encoding and decoding
-know nothing of transports. Unknown keys are ignored, unknown verbs are refused.
+stand in the JSON: they follow the line raw, and ``payload`` lists their sizes. Encoding and
+decoding know nothing of transports. Unknown keys are ignored, unknown verbs are refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import attrs
 from attrs import field, frozen
 from attrs import validators as check
-
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import CODE_BYTES, RANGES, STDIN_BYTES
 
@@ -20,14 +19,16 @@ VERSIONS = (1,)
 OUTPUT_BYTES = int(RANGES["output_bytes"].maximum)
 
 
+def _short(most: int) -> Any:
+    return check.and_(check.instance_of(str), check.max_len(most))
+
+
 def _text(most: int) -> Any:
-    return field(validator=[check.instance_of(str), check.max_len(most)])
+    return field(validator=_short(most))
 
 
 def _optional_text(most: int) -> Any:
-    return field(
-        default=None, validator=check.optional([check.instance_of(str), check.max_len(most)])
-    )
+    return field(default=None, validator=check.optional(_short(most)))
 
 
 def _is_number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -46,9 +47,7 @@ def _seconds(most: float, **more: Any) -> Any:
 
 def _list(member: Any, most: int) -> Any:
     tests = check.and_(check.instance_of(list), check.max_len(most))
-    return field(
-        factory=list, validator=check.deep_iterable(check.instance_of(member), tests)
-    )
+    return field(factory=list, validator=check.deep_iterable(check.instance_of(member), tests))
 
 
 def _flag(default: bool = False) -> Any:
@@ -176,8 +175,10 @@ class Cancel(Message):
 
 @frozen(kw_only=True)
 class Drain(Message):
-    """Either side: take nothing new. A worker announces it; a controller asks for it, and with
-    `leave` the worker's process ends once it is idle."""
+    """Either side: nothing new.
+
+    A worker announces it, a controller asks for it; with `leave` the worker ends once it is idle.
+    """
 
     verb: ClassVar[str] = "Drain"
     leave: bool = _flag()
@@ -211,9 +212,7 @@ VERBS: dict[str, type[Message]] = {
         Hello, Welcome, Proof, Run, Refused, Started, Result, Ack, Cancel, Drain, Ping, Pong, Error,
     )
 }  # fmt: skip
-FROM_CONTROLLER = frozenset(
-    {"Welcome", "Run", "Ack", "Cancel", "Drain", "Ping", "Pong", "Error"}
-)
+FROM_CONTROLLER = frozenset({"Welcome", "Run", "Ack", "Cancel", "Drain", "Ping", "Pong", "Error"})
 FROM_WORKER = frozenset(
     {"Hello", "Proof", "Refused", "Started", "Result", "Drain", "Ping", "Pong", "Error"}
 )

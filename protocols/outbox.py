@@ -7,10 +7,9 @@ from collections import deque
 from typing import Any
 
 from attrs import define
+from runyard.protocols.messages import Message, encode
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import implementer
-
-from runyard.protocols.messages import Message, encode
 
 FRAME = 64 * 1024
 MAX_STREAMS = 4
@@ -28,9 +27,9 @@ class _Stream:
 class Outbox:
     """Writes messages to a transport and is the producer of its write side.
 
-    A message whose payloads exceed one frame travels as its header with a ``stream`` number, then as
-    ``Data`` frames; up to four streams take turns, and control lines go between their frames, so a
-    ``Cancel`` waits behind at most what the transport already holds.
+    A message whose payloads exceed one frame travels as its header with a ``stream`` number, then
+    as ``Data`` frames; up to four streams take turns, and control lines go between their frames, so
+    a ``Cancel`` waits behind at most what the transport already holds.
     """
 
     def __init__(self, transport: Any, max_header: int) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import frozen
-
+from attrs import field, frozen
 from runyard.protocols.limits import Limits
 
 
@@ -71,7 +70,7 @@ class Task:
     stdin: bytes = b""
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = field(factory=Limits)
     attempts: int = 3
     priority: int = 0
     name: str | None = None
@@ -95,7 +94,7 @@ class LimitHit:
 
 @frozen
 class Usage:
-    """What an attempt used: seconds of wall clock and of processor, bytes of its largest process."""
+    """What an attempt used: seconds of clock and of processor, bytes of its largest process."""
 
     wall_s: float
     cpu_s: float

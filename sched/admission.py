@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from attrs import frozen
 from pydantic import ValidationError
-
 from runyard.protocols.ids import new_task_id
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, STDIN_BYTES, limits_from
 from runyard.protocols.tasks import Task
@@ -67,10 +66,8 @@ def admit_body(
     if media in RAW:
         return _admit(body, _options(parse_pairs(query, "query")), {}, runtimes)
     kinds = ", ".join([JSON, FORM, *RAW])
-    raise Refusal(
-        Kind.MEDIA_TYPE,
-        f"the content type {shown(content_type) if content_type else '(none)'} is not one of {kinds}",
-    )
+    came = shown(content_type) if content_type else "(none)"
+    raise Refusal(Kind.MEDIA_TYPE, f"the content type {came} is not one of {kinds}")
 
 
 def _no_query(query: bytes, kind: str) -> None:

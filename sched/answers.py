@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from attrs import frozen
-
 from runyard.sched.documents import hop_times, plain_text, text_status
 from runyard.sched.errors import Refusal
 from runyard.sched.tickets import Ticket
@@ -62,8 +61,8 @@ def answer_refusal(refusal: Refusal, *, as_text: bool) -> Answer:
 
 def answer_text(ticket: Ticket, *, debug: bool) -> Answer:
     """Answer `GET /execute` of a finished task in its plain form."""
-    assert ticket.ended is not None
-    answer = Answer.of_ticket(ticket, text_status(ticket.ended), plain_text(ticket.ended), TEXT)
+    ended = ticket.result
+    answer = Answer.of_ticket(ticket, text_status(ended), plain_text(ended), TEXT)
     if not debug:
         return answer
     times = ", ".join(f"{n.removesuffix('_ms')};dur={ms}" for n, ms in hop_times(ticket).items())

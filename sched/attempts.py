@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
 from runyard.protocols.ids import attempt_id
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, cancelled
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.tickets import Ticket
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 log = Logger()
 
 
 @frozen
 class Timing:
-    """Seconds: `grace` past a wall limit until we cancel, `launch` until a start is told, `confirm`
-    until a cancelled attempt must be gone."""
+    """Seconds that an attempt is given.
+
+    Attributes:
+        grace: Past its wall limit until we cancel it; its worker should have ended it by then.
+        launch: Until its worker tells that it has started.
+        confirm: Until it must be gone once cancelled.
+    """
 
     grace: float = 2.0
     launch: float = 15.0
@@ -63,7 +67,7 @@ class Attempt:
             return
         self._stopping = reason
         self._disarm()
-        self._timer = self._clock.callLater(self._timing.confirm, self._unconfirmed)
+        self._timer = self._clock.callLater(self._timing.confirm, self._unconfirmed, reason)
         self.worker.link.cancel(self.id, reason)
 
     def _started(self) -> None:
@@ -78,14 +82,15 @@ class Attempt:
         if not self._over:
             self._over = True
             if failed and self._stopping is not None:
-                self.done.callback(self._as_stopped("Its worker was lost while it was stopped."))
+                text = "Its worker was lost while it was stopped."
+                self.done.callback(self._as_stopped(self._stopping, text))
             elif isinstance(result, Failure):
                 self.done.errback(result)
             else:
                 self.done.callback(result)
         self._roster.release(self.worker, self.id, failed=failed)
 
-    def _unconfirmed(self) -> None:
+    def _unconfirmed(self, reason: Reason) -> None:
         seconds = self._timing.confirm
         log.warn(
             "attempt {id}: worker {worker} did not confirm its end in {seconds:g} s;"
@@ -95,11 +100,10 @@ class Attempt:
         self._roster.quarantine(self.worker, self.id)
         self._over = True
         text = f"Its worker did not confirm in {seconds:g} s that its processes are gone."
-        self.done.callback(self._as_stopped(text))
+        self.done.callback(self._as_stopped(reason, text))
 
-    def _as_stopped(self, detail: str) -> Ended:
-        assert self._stopping is not None
-        if self._stopping is Reason.TIMEOUT:
+    def _as_stopped(self, reason: Reason, detail: str) -> Ended:
+        if reason is Reason.TIMEOUT:
             limit = self.ticket.task.limits.wall_s
             hit = LimitHit("wall_s", limit, limit + self._timing.grace)
             return Ended(
@@ -107,7 +111,7 @@ class Attempt:
                 f"It ran longer than its limit of {limit:g} s. {detail}",
                 limit=hit, isolation=self.worker.isolation, confirmed=False,
             )  # fmt: skip
-        return cancelled(self._stopping, detail, confirmed=False)
+        return cancelled(reason, detail, confirmed=False)
 
     def _arm(self, seconds: float, reason: Reason) -> None:
         self._disarm()

@@ -39,7 +39,7 @@ class Backlog:
     def put(self, ticket: Ticket, *, again: bool = False) -> None:
         """Add a ticket; one that comes `again` after a failed attempt goes first of its priority.
 
-        It is not bounded here: `check` comes first for what is new, and what was once taken is kept.
+        It is not bounded here: `check` comes first for what is new, and what was taken is kept.
         """
         levels = self._queues.setdefault(ticket.task.language, {})
         queue = levels.setdefault(ticket.task.priority, OrderedDict())

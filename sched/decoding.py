@@ -62,8 +62,8 @@ def decode_code(once: bytes, encoding: Encoding) -> bytes:
     """Undo the second `quote_plus` of a client that encodes twice.
 
     After the standard decode, code that holds only what `quote_plus` leaves (letters, digits,
-    ``_.~-``), ``+`` and whole escapes is decoded once more. Real programs hold a space, a newline, a
-    bracket or a quote, none of which `quote_plus` leaves; `encoding` overrides the rule.
+    ``_.~-``), ``+`` and whole escapes is decoded once more. Real programs hold a space, a newline,
+    a bracket or a quote, none of which `quote_plus` leaves; `encoding` overrides the rule.
     """
     if encoding == "once":
         return once

@@ -5,11 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from attrs import frozen
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
+from attrs import field, frozen
 from runyard.protocols.errors import LinkLost, Refused
 from runyard.protocols.tasks import Ended, Outcome, Reason, State, Task, cancelled
 from runyard.sched.attempts import Attempt, Timing
@@ -19,17 +15,20 @@ from runyard.sched.recovery import REFUSED_S, Final, Retry, after_failure, faile
 from runyard.sched.retries import Retries
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.tickets import AttemptRecord, Ticket, Tickets
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 log = Logger()
 
 
 @frozen
 class Settings:
-    """Seconds: until a pending task that fits nowhere ends, and how long a lost worker may live on."""
+    """Seconds until a task that fits nowhere ends, and for which a lost worker may live on."""
 
     start_timeout: float = 300.0
     hold: float = 25.0
-    timing: Timing = Timing()
+    timing: Timing = field(factory=Timing)
 
 
 class Draining(Exception):
@@ -119,7 +118,7 @@ class Dispatcher:
         self._backlog.remove(ticket)
         try:
             self._start(ticket, workers[best.name])
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it is, it is this task's alone)
             log.failure("task {task} could not be sent out", task=ticket.task.id)
             self._lost(Failure(), ticket, workers[best.name])
         return True
@@ -135,7 +134,7 @@ class Dispatcher:
         attempt = Attempt(self._clock, self._roster, self._settings.timing, ticket, worker)
         self._running[ticket.task.id] = attempt
         attempt.done.addCallbacks(
-            self._ended, self._lost, callbackArgs=[ticket, worker], errbackArgs=[ticket, worker]
+            self._ended, self._lost, callbackArgs=(ticket, worker), errbackArgs=(ticket, worker)
         )
         attempt.done.addErrback(self._bug, ticket)
         attempt.start()
@@ -164,7 +163,9 @@ class Dispatcher:
             text = f"The link to its worker was lost: {why}."
             self._recover(ticket, worker, Ended(Outcome.NETWORK_FAIL, detail=text))
         else:
-            self._recover(ticket, worker, Ended(Outcome.INTERNAL_FAIL, detail=f"A fault of ours: {why}."))
+            self._recover(
+                ticket, worker, Ended(Outcome.INTERNAL_FAIL, detail=f"A fault of ours: {why}.")
+            )
 
     def _recover(self, ticket: Ticket, worker: Worker, ended: Ended) -> None:
         record = ticket.attempts[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from runyard.protocols.tasks import OURS, Ended, Outcome, Reason
@@ -97,7 +98,7 @@ HOPS = ("received", "queued", "dispatched", "started", "ended")
 def hop_times(ticket: Ticket) -> dict[str, float]:
     """Give the milliseconds between each hop and the one before, and their sum."""
     marks = [(name, ticket.marks[name]) for name in HOPS if name in ticket.marks]
-    steps = zip(marks, marks[1:], strict=False)
+    steps = pairwise(marks)
     times = {f"{name}_ms": round((at - before) * 1000, 3) for (_, before), (name, at) in steps}
     if marks:
         times["total_ms"] = round((marks[-1][1] - marks[0][1]) * 1000, 3)

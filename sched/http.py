@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
 
 from klein import Klein
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
-from twisted.web.http import Request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-
 from runyard.daemon.threads import in_thread
 from runyard.daemon.waiting import within
 from runyard.protocols.ids import TASK_ID
@@ -24,12 +16,23 @@ from runyard.sched.backlog import Backlog, Full
 from runyard.sched.dispatcher import Dispatcher, Draining
 from runyard.sched.documents import LARGE_BYTES, document_status, task_document
 from runyard.sched.errors import Kind, Refusal, malformed
+from runyard.sched.exchange import dump, not_allowed, prefers_async, send, wait_seconds
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
+from runyard.sched.web import BoundedRequest
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 RETRY_AFTER_S = 5
-LONGEST_POLL_S = 300.0
 KNOWN_RUNTIMES = frozenset({"python"})
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = Logger()
 
@@ -69,35 +72,35 @@ class Api:
         self._confirm = confirm
 
     @app.route("/execute", methods=["GET", "POST"])
-    async def execute(self, request: Request) -> bytes:
+    async def execute(self, request: BoundedRequest) -> bytes:
         """Run a program and answer with what happened."""
         if request.method not in (b"GET", b"POST"):
-            raise _not_allowed("GET, POST")
+            raise not_allowed("GET, POST")
         received = self._clock.seconds()
         if request.getHeader("idempotency-key") is not None:
             raise malformed("Idempotency-Key", "a key", "not supported yet")
         admitted = await self._admit(request)
         ticket = self._submit(admitted)
         ticket.marks["received"] = received
-        if not admitted.wait or _prefers_async(request):
+        if not admitted.wait or prefers_async(request):
             ticket.kept = True
             return await self._send_ticket(request, ticket, status=202)
         await self._wait_as_owner(ticket)
         if request.method == b"GET" and not wants_json(request.getHeader("accept")):
-            return _send(request, answer_text(ticket, debug=self._debug))
+            return send(request, answer_text(ticket, debug=self._debug))
         return await self._send_ticket(request, ticket)
 
     @app.route("/tasks/<task_id>", methods=["GET"])
-    async def task(self, request: Request, task_id: str) -> bytes:
+    async def task(self, request: BoundedRequest, task_id: str) -> bytes:
         """Tell where a task is; ``?wait=SECONDS`` holds until it is finished."""
         ticket = self._find(task_id)
-        seconds = _wait_seconds(request)
+        seconds = wait_seconds(request)
         if seconds:
             await within(self._clock, ticket.wait(), seconds)
         return await self._send_ticket(request, ticket, status=200)
 
     @app.route("/tasks/<task_id>", methods=["DELETE"])
-    async def cancel(self, request: Request, task_id: str) -> bytes:
+    async def cancel(self, request: BoundedRequest, task_id: str) -> bytes:
         """Cancel a task; answers when it has really ended, or 202 when that is not confirmed."""
         ticket = self._find(task_id)
         self._dispatcher.stop(ticket, Reason.ASKED)
@@ -106,16 +109,16 @@ class Api:
         return await self._send_ticket(request, ticket, status=200 if confirmed else 202)
 
     @app.route("/tasks/<task_id>/<any(stdout, stderr):stream>", methods=["GET"])
-    def stream(self, request: Request, task_id: str, stream: str) -> bytes:
+    def stream(self, request: BoundedRequest, task_id: str, stream: str) -> bytes:
         """Give the bytes that a finished task wrote."""
         ticket = self._find(task_id)
         if ticket.ended is None:
             raise Refusal(Kind.NOT_FOUND, f"{stream}: the task has not finished yet")
         body: bytes = getattr(ticket.ended, stream)
-        return _send(request, Answer(200, body, "application/octet-stream"))
+        return send(request, Answer(200, body, "application/octet-stream"))
 
     @app.route("/workers", methods=["GET"])
-    def workers(self, request: Request) -> bytes:
+    def workers(self, request: BoundedRequest) -> bytes:
         """List the workers that are linked now."""
         workers = [
             {
@@ -131,15 +134,15 @@ class Api:
             }
             for each in self._roster
         ]
-        return _send(request, answer_json({"workers": workers}))
+        return send(request, answer_json({"workers": workers}))
 
     @app.route("/healthz", methods=["GET"])
-    def healthz(self, request: Request) -> bytes:
+    def healthz(self, request: BoundedRequest) -> bytes:
         """Say that the process lives."""
-        return _send(request, answer_json({"status": "ok"}))
+        return send(request, answer_json({"status": "ok"}))
 
     @app.route("/readyz", methods=["GET"])
-    def readyz(self, request: Request) -> bytes:
+    def readyz(self, request: BoundedRequest) -> bytes:
         """Say whether work is taken, and if not, why."""
         reasons = []
         if self._dispatcher.draining:
@@ -147,50 +150,53 @@ class Api:
         if not any(not worker.draining for worker in self._roster):
             reasons.append("no worker is linked that takes work")
         status = {"status": "unready", "reasons": reasons} if reasons else {"status": "ready"}
-        return _send(request, answer_json(status, 503 if reasons else 200))
+        return send(request, answer_json(status, 503 if reasons else 200))
 
     @app.handle_errors(Refusal)
-    def refused(self, request: Request, failure: Failure) -> bytes:
+    def refused(self, request: IRequest, failure: Failure) -> bytes:
         """Render a refusal."""
-        return self._refuse(request, failure.value)
+        return self._refuse(request, cast(Refusal, failure.value))
 
     @app.handle_errors(HTTPException)
-    def routed_nowhere(self, request: Request, failure: Failure) -> bytes:
+    def routed_nowhere(self, request: IRequest, failure: Failure) -> bytes:
         """Render what the routing found out: no such path, no such method."""
         error = failure.value
         if isinstance(error, MethodNotAllowed):
             allowed = set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}
-            return self._refuse(request, _not_allowed(", ".join(sorted(allowed))))
+            return self._refuse(request, not_allowed(", ".join(sorted(allowed))))
         if isinstance(error, NotFound):
             return self._refuse(request, Refusal(Kind.NOT_FOUND, "there is no such path"))
         log.failure("a request was routed nowhere", failure)
         return self._refuse(request, Refusal(Kind.MALFORMED, "the path cannot be understood"))
 
     @app.handle_errors(Exception)
-    def broken(self, request: Request, failure: Failure) -> bytes:
+    def broken(self, request: IRequest, failure: Failure) -> bytes:
         """Render a fault of our own, without its text."""
         log.failure("a request failed", failure)
         return self._refuse(request, Refusal(Kind.INTERNAL, "see the scheduler's log"))
 
-    def _refuse(self, request: Request, refusal: Refusal) -> bytes:
+    def _refuse(self, request: IRequest, refusal: Refusal) -> bytes:
+        request = cast(BoundedRequest, request)
         execute = request.path == b"/execute" and request.method == b"GET"
         as_text = execute and not wants_json(request.getHeader("accept"))
-        return _send(request, answer_refusal(refusal, as_text=as_text))
+        return send(request, answer_refusal(refusal, as_text=as_text))
 
-    async def _admit(self, request: Request) -> Admitted:
+    async def _admit(self, request: BoundedRequest) -> Admitted:
         runtimes = frozenset(self._roster.runtimes_seen) or KNOWN_RUNTIMES
-        query: bytes = request.query
+        query = request.query
         if request.method == b"GET":
             return await self._maybe_in_thread(len(query), admit_query, query, runtimes)
-        body = request.content.read()
+        body: bytes = request.content.read()
         media = request.getHeader("content-type")
         return await self._maybe_in_thread(len(body), admit_body, body, media, query, runtimes)
 
-    async def _maybe_in_thread(self, size: int, function: Any, *args: Any) -> Any:
+    async def _maybe_in_thread(
+        self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Do what is large beside the reactor, and what is small at once."""
         if size <= LARGE_BYTES:
-            return function(*args)
-        return await in_thread(self._clock, self._pool, function, *args)
+            return function(*args, **kwargs)
+        return await in_thread(self._clock, self._pool, function, *args, **kwargs)
 
     def _submit(self, admitted: Admitted) -> Ticket:
         try:
@@ -229,7 +235,7 @@ class Api:
         waiter.errback(Failure(Refusal(Kind.WAITED_TOO_LONG, text, headers=where)))
 
     async def _send_ticket(
-        self, request: Request, ticket: Ticket, status: int | None = None
+        self, request: BoundedRequest, ticket: Ticket, status: int | None = None
     ) -> bytes:
         pending = ticket.state is State.PENDING
         position = self._backlog.position(ticket) if pending else None
@@ -238,40 +244,4 @@ class Api:
         size = len(ended.stdout) + len(ended.stderr) if ended is not None else 0
         body = await self._maybe_in_thread(size, dump, document)
         status = document_status(ended) if status is None else status
-        return _send(request, Answer.of_ticket(ticket, status, body, "application/json"))
-
-
-def dump(document: Any) -> bytes:
-    """Give a document as JSON in UTF-8."""
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-
-
-def _send(request: Request, answer: Answer) -> bytes:
-    request.setResponseCode(answer.status)
-    for name, value in answer.all_headers():
-        request.setHeader(name, value)
-    return answer.body
-
-
-def _not_allowed(allowed: str) -> Refusal:
-    return Refusal(Kind.METHOD, f"allowed are {allowed}", headers=(("Allow", allowed),))
-
-
-def _prefers_async(request: Request) -> bool:
-    prefer = request.getHeader("prefer") or ""
-    return "respond-async" in [part.strip().lower() for part in prefer.split(",")]
-
-
-def _wait_seconds(request: Request) -> float:
-    name, _, value = request.query.partition(b"=")
-    if name != b"wait":
-        if request.query:
-            raise malformed("query", request.query, "wait=SECONDS or nothing")
-        return 0.0
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= LONGEST_POLL_S:
-        raise malformed("wait", value, f"seconds, 0 to {LONGEST_POLL_S:g}")
-    return seconds
+        return send(request, Answer.of_ticket(ticket, status, body, "application/json"))

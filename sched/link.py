@@ -6,13 +6,6 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
 from runyard.protocols.errors import LinkLost, ProtocolError, Refused
 from runyard.protocols.ids import new_token
 from runyard.protocols.lines import MessageReceiver
@@ -33,6 +26,12 @@ from runyard.protocols.proofs import Handshake, controller_proof, worker_proven
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.translate import ended_of, run_of
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 DIAL_S = 0.05
 DIAL_MOST_S = 2.0

@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from runyard.daemon.folders import FolderUnusable, HeldFolder
+from runyard.daemon.waiting import follow, within
+from runyard.sched.link import WorkerLink
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone
@@ -15,10 +18,6 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-
-from runyard.daemon.folders import FolderUnusable, HeldFolder
-from runyard.daemon.waiting import follow, within
-from runyard.sched.link import WorkerLink
 
 LOOK_S = 0.5
 RESTART_S = 0.5
@@ -47,7 +46,7 @@ class LocalWorker(Service, ProcessProtocol):
     """Sees to it that a worker runs in its folder, and that it ends when we end.
 
     Whether one lives there is asked of its folder's lock, which every worker holds: one that an
-    earlier scheduler left behind is adopted by dialling it, a dead one is started again with back-off.
+    earlier scheduler left is adopted by dialling it, a dead one is started anew, with back-off.
     """
 
     def __init__(
@@ -118,8 +117,10 @@ class LocalWorker(Service, ProcessProtocol):
         if now - self._began > STEADY_S:
             self._delay = RESTART_S
         self._not_before = now + self._delay
-        log.error("local worker {name} ended ({why}); another in {delay:g} s",
-                  name=self._folder.name, why=reason.getErrorMessage(), delay=self._delay)  # fmt: skip
+        log.error(
+            "local worker {name} ended ({why}); another in {delay:g} s",
+            name=self._folder.name, why=reason.getErrorMessage(), delay=self._delay,
+        )  # fmt: skip
         self._delay = min(self._delay * 2, RESTART_MOST_S)
 
     def stopService(self) -> Deferred[None]:

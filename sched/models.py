@@ -6,14 +6,11 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
 from runyard.protocols.limits import complaint
 
 LANGUAGE = r"^[a-z0-9][a-z0-9_.+-]{0,31}(:[a-z0-9][a-z0-9_.-]{0,31})?$"
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
-NOT_YET = frozenset(
-    {"files", "format", "network", "retry", "expires_in", "callback_url", "fresh"}
-)
+NOT_YET = frozenset({"files", "format", "network", "retry", "expires_in", "callback_url", "fresh"})
 
 
 def _encodable(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from attrs import frozen
-
 from runyard.protocols.tasks import Ended, Outcome
 
 BACKOFF_S = 0.25
@@ -33,7 +32,7 @@ class Final:
 
 
 def backoff(number: int, luck: float) -> float:
-    """Give the delay after attempt `number`, doubled each time; luck (0 to 1) spreads it by half."""
+    """Give the delay after an attempt, doubled each time; luck (0 to 1) spreads it by half."""
     return min(BACKOFF_S * 2.0 ** (number - 1), BACKOFF_MOST_S) * (0.75 + luck / 2)
 
 
@@ -45,13 +44,17 @@ def hold_time(heartbeat: float, silence: float) -> float:
     return (heartbeat + silence) * 1.25
 
 
-def after_failure(ended: Ended, number: int, cap: int, luck: float, hold: float = 0.0) -> Retry | Final:
+def after_failure(
+    ended: Ended, number: int, cap: int, luck: float, hold: float = 0.0
+) -> Retry | Final:
     """Decide what follows an attempt that failed by no fault of the task.
 
     Args:
         ended: What the task becomes if nothing more is tried.
         number: The attempt's number, from 1.
         cap: How many attempts the task may have.
+        luck: 0 to 1, for the back-off's jitter.
+        hold: Seconds in which the lost attempt may still be alive.
     """
     if number < cap:
         return Retry(backoff(number, luck), hold)

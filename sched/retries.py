@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
 from runyard.sched.recovery import Retry
 from runyard.sched.tickets import Ticket
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 @define

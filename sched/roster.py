@@ -7,10 +7,9 @@ from itertools import islice
 from typing import Protocol
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
-
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.evaluator import MOST_CANDIDATES, Candidate
+from twisted.internet.defer import Deferred
 
 FAILURE_WEIGHT = 0.7
 """What an attempt adds to, and each later one leaves of, a worker's recent failures."""
@@ -19,8 +18,11 @@ FAILURE_WEIGHT = 0.7
 class Runner(Protocol):
     """What the roster's users ask of a worker's link."""
 
-    busy: bool
     lost: Deferred[None]
+
+    @property
+    def busy(self) -> bool:
+        """Whether the worker reads slower than we write."""
 
     def run(self, attempt: str, task: Task, started: Callable[[], None]) -> Deferred[Ended]:
         """Start an attempt: fires with its end, or fails with LinkLost or Refused."""

@@ -6,12 +6,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
-from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger
-
 from runyard.daemon.exits import bound
 from runyard.daemon.waiting import within
 from runyard.protocols.tasks import Reason
@@ -19,6 +13,11 @@ from runyard.sched.dispatcher import Dispatcher
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Tickets
 from runyard.sched.web import BoundedSite
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
 
 ANSWER_S = 5.0
 
@@ -28,8 +27,8 @@ log = Logger()
 class SchedulerService(Service):
     """Serves both HTTP ports over a set of links.
 
-    `stopService` is the whole drain: no new connection, 503 on kept ones; what runs may finish within
-    the drain timeout; what waits is answered; then the links and our own workers end.
+    `stopService` is the whole drain: no new connection, 503 on kept ones; what runs may finish
+    within the drain timeout; what waits is answered; then the links and our own workers end.
     """
 
     def __init__(

@@ -8,10 +8,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IService, MultiService
-from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
-from twisted.python import usage
-
 from runyard.daemon.exits import die, fail
 from runyard.daemon.folders import FolderUnusable, HeldFolder
 from runyard.daemon.keys import (
@@ -36,6 +32,9 @@ from runyard.sched.roster import Roster, Worker
 from runyard.sched.service import SchedulerService, banner
 from runyard.sched.tickets import Tickets
 from runyard.sched.web import IDLE_S, BoundedSite
+from twisted.application.service import IService, MultiService
+from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
+from twisted.python import usage
 
 KEEP_TASKS = 10_000
 KEEP_BYTES = 256 * MIB
@@ -87,7 +86,7 @@ class Options(usage.Options):
         self["worker"] = []
 
     def opt_python(self, value: str) -> None:
-        """[NAME=]PATH: an interpreter of the local workers, 'python' or 'python:NAME'; repeatable."""
+        """[NAME=]PATH: an interpreter of the local workers; repeatable."""
         self["python"].append(value)
 
     def opt_worker(self, value: str) -> None:
@@ -103,7 +102,9 @@ class Options(usage.Options):
         try:
             loopback = ip_address(self["interface"]).is_loopback
         except ValueError:
-            raise usage.UsageError(f"--interface {self['interface']}: must be an IP address") from None
+            raise usage.UsageError(
+                f"--interface {self['interface']}: must be an IP address"
+            ) from None
         if not loopback and not self["allow-anonymous"]:
             raise usage.UsageError(
                 f"--interface {self['interface']}: everybody who reaches it could run code;"
@@ -160,7 +161,10 @@ def _build(reactor: Any, options: Options) -> MultiService:
     service = SchedulerService(
         reactor,
         options["interface"],
-        [("production", options["port"], site(False)), ("debug", options["debug-port"], site(True))],
+        [
+            ("production", options["port"], site(False)),
+            ("debug", options["debug-port"], site(True)),
+        ],
         dispatcher,
         tickets,
         roster,
@@ -182,14 +186,12 @@ def _links(
     reactor: Any, options: Options, state: Path, link: MakeLink, dispatcher: Dispatcher
 ) -> list[IService]:
     if options["worker"]:
-        return [
-            link(_client(reactor, address), address).service for address in options["worker"]
-        ]
+        return [link(_client(reactor, address), address).service for address in options["worker"]]
 
     def hopeless(why: str) -> None:
         fail(reactor, "scheduler", why)
 
-    locals_ = []
+    found: list[IService] = []
     for number in range(1, options["local-workers"] + 1):
         name = f"local-{number}"
         folder = state / "workers" / name
@@ -200,10 +202,8 @@ def _links(
             )
         argv = command(state, name, _worker_options(options))
         dialled = link(UNIXClientEndpoint(reactor, path), f"unix:{path}")
-        locals_.append(
-            LocalWorker(reactor, folder, argv, dialled, dispatcher.worker_dead, hopeless)
-        )
-    return locals_
+        found.append(LocalWorker(reactor, folder, argv, dialled, dispatcher.worker_dead, hopeless))
+    return found
 
 
 def _worker_options(options: Options) -> list[str]:

@@ -6,9 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
-
 from runyard.protocols.tasks import Ended, Outcome, Reason, State, Task
+from twisted.internet.defer import Deferred
 
 _MOVES = {
     State.PENDING: {State.RUNNING, State.FINISH},
@@ -78,6 +77,13 @@ class Ticket:
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             waiter.callback(None)
+
+    @property
+    def result(self) -> Ended:
+        """How it ended; asking before it is finished is a bug."""
+        if self.ended is None:
+            raise RuntimeError(f"task {self.task.id} has not finished")
+        return self.ended
 
     @property
     def size(self) -> int:

@@ -1,8 +1,8 @@
 """What twisted.web needs under the API: sizes bounded while they arrive, nothing decoded, no disk.
 
-twisted.web would split a query at ``;``, parse forms by itself, write large bodies to temporary files
-on the reactor's thread, invite any length with ``100 Continue`` and answer what is too large with a
-bare 400 or a closed connection. Here every such case has its own answer.
+twisted.web would split a query at ``;``, parse forms by itself, write large bodies to temporary
+files on the reactor's thread, invite any length with ``100 Continue`` and answer what is too large
+with a bare 400 or a closed connection. Here every such case has its own answer.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
+from runyard.sched.errors import Kind, Refusal
 from twisted.internet.interfaces import IAddress
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
-
-from runyard.sched.errors import Kind, Refusal
 
 REQUEST_LINE = 256 * 1024
 HEADERS = 64 * 1024
@@ -27,12 +26,13 @@ class BoundedChannel(HTTPChannel):
 
     MAX_LENGTH = REQUEST_LINE
     totalHeadersSize = REQUEST_LINE + HEADERS
+    transport: Any
+    refused = False
     _request_line = 0
-    _refused = False
 
     def lineReceived(self, line: bytes) -> None:
         """Take a line of the request's head, within the bounds of its kind."""
-        if self._refused:
+        if self.refused:
             return
         if not self._receivedHeaderSize:
             self._request_line = len(line)
@@ -62,9 +62,9 @@ class BoundedChannel(HTTPChannel):
 
     def refuse(self, kind: Kind, detail: str) -> None:
         """Answer a request that is not read to its end, and close."""
-        if self._refused:
+        if self.refused:
             return
-        self._refused = True
+        self.refused = True
         self._transferDecoder = None
         body = Refusal(kind, detail).document()
         head = (
@@ -76,7 +76,7 @@ class BoundedChannel(HTTPChannel):
 
     def rawDataReceived(self, data: bytes) -> None:
         """Take bytes of a body; what follows a refusal is not kept."""
-        if not self._refused:
+        if not self.refused:
             super().rawDataReceived(data)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -87,6 +87,8 @@ class BoundedRequest(Request):
     """A request whose body is in memory and whose query and form are left as they came."""
 
     channel: Any
+    content: Any
+    query = b""
 
     def gotLength(self, length: int | None) -> None:
         """Keep the body in memory: it is bounded."""
@@ -97,12 +99,12 @@ class BoundedRequest(Request):
         size = self.content.tell() + len(data)
         if size > BODY:
             self.channel.refuse_body(size)
-        elif not self.channel._refused:
+        elif not self.channel.refused:
             self.content.write(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """Split the path from the query, decode neither, and go on."""
-        if self.channel._refused:
+        if self.channel.refused:
             return
         self.content.seek(0)
         self.method, self.uri, self.clientproto = command, path, version
@@ -117,9 +119,9 @@ class BoundedSite(Site):
     requestFactory = BoundedRequest
     displayTracebacks = False
 
-    def buildProtocol(self, addr: IAddress | None) -> BoundedChannel:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make the channel of a new connection."""
-        channel = BoundedChannel()
+        channel: Any = BoundedChannel()
         channel.factory = self
         channel.site = self
         channel.requestFactory = self.requestFactory

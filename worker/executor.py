@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
 from runyard.protocols.errors import Refused
 from runyard.protocols.tasks import Ended, Reason
 from runyard.worker.sandbox.interface import Ending, Job, RunningJob, Sandbox, SandboxError
 from runyard.worker.verdict import unseen, verdict
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 log = Logger()
 
@@ -68,7 +67,7 @@ class Executor:
             raise Refused(str(error)) from None
         self._executions[job.attempt] = execution
         execution.running.done.addCallbacks(
-            self._judge, self._sandbox_failed, callbackArgs=[execution], errbackArgs=[execution]
+            self._judge, self._sandbox_failed, callbackArgs=(execution,), errbackArgs=(execution,)
         ).addErrback(self._bug, execution)
 
     def stop(self, attempt: str, reason: Reason) -> bool:
@@ -109,9 +108,7 @@ class Executor:
             execution.running.kill()
 
     def _judge(self, ending: Ending, execution: Execution) -> None:
-        ended = verdict(
-            ending, execution.job.limits, execution.stopped, self.sandbox.isolation
-        )
+        ended = verdict(ending, execution.job.limits, execution.stopped, self.sandbox.isolation)
         self._finish(execution, ended)
 
     def _sandbox_failed(self, failure: Failure, execution: Execution) -> None:

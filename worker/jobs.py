@@ -1,4 +1,4 @@
-"""The folder in which tasks' working folders are made, found again and removed by what is written down."""
+"""The folder in which tasks' working folders are made; it never outlives its worker for long."""
 
 from __future__ import annotations
 

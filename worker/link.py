@@ -6,11 +6,6 @@ from collections.abc import Callable
 
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
-from twisted.logger import Logger
-
 from runyard.protocols.errors import ProtocolError, Refused
 from runyard.protocols.ids import new_token
 from runyard.protocols.lines import MessageReceiver
@@ -31,6 +26,10 @@ from runyard.protocols.proofs import Handshake, controller_proven, worker_proof
 from runyard.protocols.tasks import STOP_REASONS, Ended, Reason
 from runyard.worker.executor import Executor
 from runyard.worker.translate import job_of, result_of
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 
 MAX_EARLY_CANCELS = 64
 

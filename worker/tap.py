@@ -9,19 +9,15 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import MultiService
-from twisted.internet.endpoints import (
-    TCP4ServerEndpoint,
-    TCP6ServerEndpoint,
-    UNIXServerEndpoint,
-    serverFromString,
-)
-from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.python import usage
-
 from runyard.daemon.exits import die
 from runyard.daemon.folders import FolderUnusable, HeldFolder
-from runyard.daemon.keys import CONTROLLER_PUBLIC, FLEET_SECRET, KeyFileError, read_public, read_secret
+from runyard.daemon.keys import (
+    CONTROLLER_PUBLIC,
+    FLEET_SECRET,
+    KeyFileError,
+    read_public,
+    read_secret,
+)
 from runyard.daemon.options import seconds, task_files, whole
 from runyard.protocols.ids import new_token
 from runyard.worker.executor import Executor
@@ -36,6 +32,15 @@ from runyard.worker.sandbox.runtimes import (
     task_account,
 )
 from runyard.worker.service import WorkerService
+from twisted.application.service import MultiService
+from twisted.internet.endpoints import (
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    UNIXServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.python import usage
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 UNIX_PATH_BYTES = 107

@@ -24,8 +24,14 @@ def job_of(message: Run) -> Job:
             raise ProtocolError("Run.env must list pairs of strings")
     env = tuple((name, value) for name, value in message.env)
     return Job(
-        message.attempt, message.language, message.code, message.stdin, tuple(message.args), env, limits
-    )  # fmt: skip
+        attempt=message.attempt,
+        language=message.language,
+        code=message.code,
+        stdin=message.stdin,
+        args=tuple(message.args),
+        env=env,
+        limits=limits,
+    )
 
 
 def result_of(attempt: str, ended: Ended) -> Result:

@@ -21,9 +21,8 @@ def signal_name(number: int) -> str:
 def verdict(ending: Ending, limits: Limits, stopped: Reason | None, isolation: str) -> Ended:
     """Judge an ending.
 
-    Args:
-        stopped: Why the worker had the job killed, None when it ended by itself. The order of proof
-            is: a cancel, a stream past its cap, the wall limit, the processor limit, the status.
+    `stopped` is why the worker had the job killed, None when it ended by itself. The order of proof
+    is: a cancel, a stream past its cap, the wall limit, the processor limit, the status.
     """
     exit_code, signal_text = _status(ending.status)
     cause = _cause(ending, limits, stopped, exit_code, signal_text)
@@ -54,9 +53,7 @@ def unseen(why: str, limits: Limits, stopped: Reason | None, isolation: str) -> 
             confirmed=False,
         )  # fmt: skip
     if stopped is not None:
-        return Ended(
-            Outcome.CANCELLED, stopped, why[:2048], isolation=isolation, confirmed=False
-        )
+        return Ended(Outcome.CANCELLED, stopped, why[:2048], isolation=isolation, confirmed=False)
     return Ended(Outcome.INTERNAL_FAIL, Reason.SANDBOX, why[:2048], isolation=isolation)
 
 
@@ -79,6 +76,20 @@ def _cause(
     error = Outcome.RUNTIME_ERROR
     if stopped is not None and stopped is not Reason.TIMEOUT:
         return Outcome.CANCELLED, stopped, "It was stopped before its end.", None
+    hit = _limit(ending, limits, stopped, signal_text)
+    if hit is not None:
+        return hit
+    if signal_text is not None:
+        return error, Reason.SIGNAL, f"It was ended by {signal_text}.", None
+    if exit_code:
+        return error, Reason.EXIT_CODE, f"It ended with exit code {exit_code}.", None
+    return Outcome.SUCCESS, None, "", None
+
+
+def _limit(
+    ending: Ending, limits: Limits, stopped: Reason | None, signal_text: str | None
+) -> Cause | None:
+    error = Outcome.RUNTIME_ERROR
     if ending.full is not None:
         hit = LimitHit("output_bytes", limits.output_bytes, ending.measured)
         text = f"Its {ending.full} passed {limits.output_bytes} bytes, so it was stopped."
@@ -91,8 +102,4 @@ def _cause(
         hit = LimitHit("cpu_s", limits.cpu_s, round(ending.cpu_s, 3))
         text = f"It used more than its limit of {limits.cpu_s:g} s of processor time."
         return error, Reason.CPU_LIMIT, text, hit
-    if signal_text is not None:
-        return error, Reason.SIGNAL, f"It was ended by {signal_text}.", None
-    if exit_code:
-        return error, Reason.EXIT_CODE, f"It ended with exit code {exit_code}.", None
-    return Outcome.SUCCESS, None, "", None
+    return None

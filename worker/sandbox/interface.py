@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
-
 from runyard.protocols.limits import Limits
+from twisted.internet.defer import Deferred
 
 
 @frozen

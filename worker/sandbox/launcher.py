@@ -1,8 +1,8 @@
 """The slot's helper process: starts one job at a time, sees its end, leaves nothing behind.
 
-It runs by itself (``python -I -S launcher.py FD``), with the standard library only, and no user code
-ever runs in it. Being a child subreaper, it inherits every process that a job orphans, so "no child
-is left" means that nothing of the job is left, whatever it did with sessions and double forks.
+It runs by itself (``python -I -S launcher.py FD``), with the standard library only, and no user
+code ever runs in it. Being a child subreaper, it inherits every process that a job orphans, so "no
+child is left" means that nothing of the job is left, whatever it did with sessions and forks.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 ``{"run": ..., "argv": [...], ...}`` with four descriptors (code, stdin, stdout, stderr), or
@@ -95,7 +95,7 @@ def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
         try:
             os.dup2(write_end, REPORT, inheritable=False)
             become(order, descriptors)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (a forked child must never return)
             os.write(REPORT, f"{type(error).__name__}: {error}".encode()[:1000])
         finally:
             os._exit(127)

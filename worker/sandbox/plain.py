@@ -11,16 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
-
 from runyard.worker.sandbox.interface import Job, SandboxError
 from runyard.worker.sandbox.rlimits import rlimits
 from runyard.worker.sandbox.runtimes import Account, Interpreter
 from runyard.worker.sandbox.slot import Slot, SlotJob
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 
 PROGRAM = "main.py"
+TMP = "tmp"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 RESPAWN_S = 0.5
 RESPAWN_MOST_S = 30.0
@@ -31,7 +31,7 @@ log = Logger()
 def environment(job: Job, folder: str) -> dict[str, str]:
     """Give a job's environment: a fixed few, then its own; nothing of the worker's."""
     fixed = {
-        "PATH": PATH, "HOME": folder, "TMPDIR": f"{folder}/tmp", "LANG": "C.UTF-8",
+        "PATH": PATH, "HOME": folder, "TMPDIR": f"{folder}/{TMP}", "LANG": "C.UTF-8",
     }  # fmt: skip
     return fixed | dict(job.env)
 
@@ -104,9 +104,7 @@ class PlainSandbox:
         folder = str(self._folder / str(self._serial))
         inputs = [memory_file(job.code), self._stdin(job)]
         try:
-            running = slot.run(
-                self._order(job, folder), inputs, job.limits.output_bytes, started
-            )
+            running = slot.run(self._order(job, folder), inputs, job.limits.output_bytes, started)
         finally:
             for descriptor in inputs:
                 os.close(descriptor)

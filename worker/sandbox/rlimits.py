@@ -12,8 +12,8 @@ OPEN_FILES = 1024
 def rlimits(limits: Limits, *, slots: int, own_uid: bool) -> dict[str, tuple[int, int]]:
     """Give (soft, hard) by the names of the `resource` module.
 
-    Memory is bounded by RLIMIT_DATA (private writable mappings, Linux 4.7 and newer), a process at a
-    time: RLIMIT_AS would also count address space that is only reserved, with which node does not
+    Memory is bounded by RLIMIT_DATA (private writable mappings, Linux 4.7 and newer), a process at
+    a time: RLIMIT_AS would also count address space that is only reserved, with which node does not
     start. NPROC counts every process of a uid, so it is set only where the jobs have a uid of their
     own, and allows for all slots since they share it.
     """

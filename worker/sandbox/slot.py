@@ -7,18 +7,18 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from runyard.worker.sandbox.channel import PacketChannel
+from runyard.worker.sandbox.interface import Ending, SandboxError
+from runyard.worker.sandbox.pipes import CappedPipe
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-
-from runyard.worker.sandbox.channel import PacketChannel
-from runyard.worker.sandbox.interface import Ending, SandboxError
-from runyard.worker.sandbox.pipes import CappedPipe
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 START_S = 10.0
@@ -43,7 +43,7 @@ class SlotJob:
             read_end, write_end = os.pipe()
             self.write_ends.append(write_end)
             self._pipes[name] = CappedPipe(
-                slot.reactor, read_end, cap, lambda name=name: self._stream_full(name)
+                slot.reactor, read_end, cap, partial(self._stream_full, name)
             )
 
     def started(self) -> None:

@@ -1,0 +1,56 @@
+"""Small readings of a request, and the writing of an answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from runyard.sched.answers import Answer
+from runyard.sched.errors import Kind, Refusal, malformed
+from runyard.sched.web import BoundedRequest
+
+LONGEST_POLL_S = 300.0
+
+
+def dump(document: Any) -> bytes:
+    """Give a document as JSON in UTF-8."""
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def send(request: BoundedRequest, answer: Answer) -> bytes:
+    """Write an answer's status and headers; give its body, which Klein writes."""
+    request.setResponseCode(answer.status)
+    for name, value in answer.all_headers():
+        request.setHeader(name, value)
+    return answer.body
+
+
+def not_allowed(allowed: str) -> Refusal:
+    """Refuse a method, naming those that the path has."""
+    return Refusal(Kind.METHOD, f"allowed are {allowed}", headers=(("Allow", allowed),))
+
+
+def prefers_async(request: BoundedRequest) -> bool:
+    """Whether the client asks not to be kept waiting (RFC 7240)."""
+    prefer = request.getHeader("prefer") or ""
+    return "respond-async" in [part.strip().lower() for part in prefer.split(",")]
+
+
+def wait_seconds(request: BoundedRequest) -> float:
+    """Read ``?wait=SECONDS``; 0 without it.
+
+    Raises:
+        Refusal: it is something else, or out of range.
+    """
+    name, _, value = request.query.partition(b"=")
+    if name != b"wait":
+        if request.query:
+            raise malformed("query", request.query, "wait=SECONDS or nothing")
+        return 0.0
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_POLL_S:
+        raise malformed("wait", value, f"seconds, 0 to {LONGEST_POLL_S:g}")
+    return seconds
