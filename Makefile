@@ -31,7 +31,8 @@ lint: $(VENV)/.installed $(VENV)/.tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(VENV)/tree $(BIN)/mypy $(foreach f,$(FOLDERS),-p runyard.$(f))
-	$(BIN)/mypy tests bench
+	MYPYPATH=$(VENV)/tree:tests/helpers $(BIN)/mypy tests
+	MYPYPATH=$(VENV)/tree:bench $(BIN)/mypy bench
 
 dev: $(VENV)/.dependencies
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e . -C editable_mode=strict

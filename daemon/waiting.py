@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime
 
 
 async def within(clock: IReactorTime, waited: Deferred[Any], seconds: float) -> bool:
-    """Wait for a Deferred of our own (it is cancelled at the end); whether it fired in time."""
+    """Wait for a Deferred of our own (it is cancelled at the end); whether it fired in time.
+
+    Raises:
+        CancelledError: the wait itself was cancelled.
+    """
     waited.addTimeout(seconds, clock)
     try:
         await waited
-    except (DeferredTimeout, CancelledError):
+    except DeferredTimeout:
         return False
     return True
 

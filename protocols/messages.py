@@ -13,7 +13,7 @@ import attrs
 from attrs import field, frozen
 from attrs import validators as check
 from runyard.protocols.errors import ProtocolError
-from runyard.protocols.limits import CODE_BYTES, RANGES, STDIN_BYTES
+from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, RANGES, STDIN_BYTES
 
 VERSIONS = (1,)
 OUTPUT_BYTES = int(RANGES["output_bytes"].maximum)
@@ -103,16 +103,20 @@ class Proof(Message):
 
 @frozen(kw_only=True)
 class Run(Message):
-    """Controller: start an attempt. Payloads: the code and its stdin."""
+    """Controller: start an attempt.
+
+    Payloads: the code, its stdin, its arguments and its variables (`NAME=VALUE`), each of the last
+    two as texts that end with NUL, as execve takes them: JSON would need up to six times the room.
+    """
 
     verb: ClassVar[str] = "Run"
     attempt: str = _text(64)
     language: str = _text(64)
     limits: dict[str, float] = field(validator=check.instance_of(dict))
-    args: list[str] = _list(str, 4096)
-    env: list[list[str]] = _list(list, 4096)
     code: bytes = _payload(CODE_BYTES)
     stdin: bytes = _payload(STDIN_BYTES)
+    args: bytes = _payload(ARGS_ENV_BYTES)
+    env: bytes = _payload(ARGS_ENV_BYTES)
 
 
 @frozen(kw_only=True)

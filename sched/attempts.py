@@ -7,7 +7,7 @@ from runyard.protocols.ids import attempt_id
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, cancelled
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.tickets import Ticket
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -57,7 +57,8 @@ class Attempt:
         limit = self.ticket.task.limits.wall_s
         self._roster.take(self.worker, self.id)
         self._arm(self._timing.launch + limit + self._timing.grace, Reason.TIMEOUT)
-        run = self.worker.link.run(self.id, self.ticket.task, self._started)
+        link = self.worker.link
+        run = maybeDeferred(link.run, self.id, self.ticket.task, self._started)
         run.addBoth(self._arrived)
         run.addErrback(lambda failure: log.failure("attempt {id}", failure, id=self.id))
 

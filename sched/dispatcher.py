@@ -116,11 +116,7 @@ class Dispatcher:
         if best is None:
             return False
         self._backlog.remove(ticket)
-        try:
-            self._start(ticket, workers[best.name])
-        except Exception:  # noqa: BLE001 (whatever it is, it is this task's alone)
-            log.failure("task {task} could not be sent out", task=ticket.task.id)
-            self._lost(Failure(), ticket, workers[best.name])
+        self._start(ticket, workers[best.name])
         return True
 
     def _start(self, ticket: Ticket, worker: Worker) -> None:
@@ -163,6 +159,7 @@ class Dispatcher:
             text = f"The link to its worker was lost: {why}."
             self._recover(ticket, worker, Ended(Outcome.NETWORK_FAIL, detail=text))
         else:
+            log.failure("task {task} could not be sent out", failure, task=ticket.task.id)
             self._recover(
                 ticket, worker, Ended(Outcome.INTERNAL_FAIL, detail=f"A fault of ours: {why}.")
             )

@@ -130,5 +130,6 @@ def plain_text(ended: Ended) -> bytes:
     head = f"runyard: {what}: {ended.detail}\n".encode()
     tail = ended.stderr[-TAIL_BYTES:]
     if len(tail) < len(ended.stderr):
-        tail = b"[...]\n" + tail.partition(b"\n")[2]
+        cut, _, whole = tail.partition(b"\n")
+        tail = b"[...]\n" + (whole or cut)
     return head + tail

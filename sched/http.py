@@ -20,7 +20,7 @@ from runyard.sched.exchange import dump, not_allowed, prefers_async, send, wait_
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
 from runyard.sched.web import BoundedRequest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -47,6 +47,7 @@ class Api:
     """
 
     app = Klein()
+    app.url_map.merge_slashes = False
 
     def __init__(
         self,
@@ -214,25 +215,19 @@ class Api:
     async def _wait_as_owner(self, ticket: Ticket) -> None:
         """Wait for a task that is cancelled when the last who waits like this hangs up."""
         ticket.owners += 1
-        waiter = ticket.wait()
-        timeout = self._clock.callLater(self._max_wait, self._waited_too_long, ticket, waiter)
         try:
-            await waiter
-        except BaseException:
-            ticket.owners -= 1
-            if not ticket.owners and not ticket.kept:
+            finished = await within(self._clock, ticket.wait(), self._max_wait)
+        except CancelledError:
+            if ticket.owners == 1 and not ticket.kept:
                 self._dispatcher.stop(ticket, Reason.HUNG_UP)
             raise
         finally:
-            if timeout.active():
-                timeout.cancel()
-        ticket.owners -= 1
-
-    def _waited_too_long(self, ticket: Ticket, waiter: Deferred[None]) -> None:
-        ticket.kept = True
-        where = (("Location", f"/tasks/{ticket.task.id}"),)
-        text = f"it goes on; ask for /tasks/{ticket.task.id}"
-        waiter.errback(Failure(Refusal(Kind.WAITED_TOO_LONG, text, headers=where)))
+            ticket.owners -= 1
+        if not finished:
+            ticket.kept = True
+            where = f"/tasks/{ticket.task.id}"
+            text = f"it goes on; ask for {where}"
+            raise Refusal(Kind.WAITED_TOO_LONG, text, headers=(("Location", where),))
 
     async def _send_ticket(
         self, request: BoundedRequest, ticket: Ticket, status: int | None = None

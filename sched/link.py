@@ -115,8 +115,8 @@ class WorkerConnection(MessageReceiver):
         if self.closing:
             done.errback(Failure(LinkLost("the link is closing")))
             return done
-        self._pending[attempt] = _Pending(done, started)
         self.send(run_of(attempt, task))
+        self._pending[attempt] = _Pending(done, started)
         self._room_changed()
         return done
 

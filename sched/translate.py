@@ -6,6 +6,7 @@ from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import RANGES, limits_document
 from runyard.protocols.messages import Result, Run
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Task, Usage
+from runyard.protocols.texts import join_texts
 
 
 def run_of(attempt: str, task: Task) -> Run:
@@ -14,8 +15,8 @@ def run_of(attempt: str, task: Task) -> Run:
         attempt=attempt,
         language=task.language,
         limits=limits_document(task.limits),
-        args=list(task.args),
-        env=[[name, value] for name, value in task.env],
+        args=join_texts(task.args),
+        env=join_texts(f"{name}={value}" for name, value in task.env),
         code=task.code,
         stdin=task.stdin,
     )

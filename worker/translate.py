@@ -6,6 +6,7 @@ from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import limits_from
 from runyard.protocols.messages import Result, Run
 from runyard.protocols.tasks import Ended
+from runyard.protocols.texts import split_texts
 from runyard.worker.sandbox.interface import Job
 
 
@@ -19,17 +20,19 @@ def job_of(message: Run) -> Job:
         limits = limits_from(message.limits)
     except ValueError as error:
         raise ProtocolError(f"Run: {error}") from None
-    for pair in message.env:
-        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            raise ProtocolError("Run.env must list pairs of strings")
-    env = tuple((name, value) for name, value in message.env)
+    env = []
+    for text in split_texts(message.env):
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ProtocolError("Run.env must hold NAME=VALUE")
+        env.append((name, value))
     return Job(
         attempt=message.attempt,
         language=message.language,
         code=message.code,
         stdin=message.stdin,
-        args=tuple(message.args),
-        env=env,
+        args=split_texts(message.args),
+        env=tuple(env),
         limits=limits,
     )
 

@@ -12,7 +12,7 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.main import CONNECTION_LOST
 
-MAX_PACKET = 192 * 1024
+MAX_PACKET = 4 * 1024
 
 
 class PacketChannel(FileDescriptor):

@@ -54,8 +54,9 @@ class SandboxError(Exception):
 class RunningJob(Protocol):
     """A job in a slot."""
 
-    done: Deferred[Ending]
-    """Fires with the Ending, or fails with SandboxError."""
+    @property
+    def done(self) -> Deferred[Ending]:
+        """Fires with the Ending, or fails with SandboxError."""
 
     def kill(self) -> None:
         """End every process of the job now."""

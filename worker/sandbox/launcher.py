@@ -5,7 +5,7 @@ code ever runs in it. Being a child subreaper, it inherits every process that a 
 child is left" means that nothing of the job is left, whatever it did with sessions and forks.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
-``{"run": ..., "argv": [...], ...}`` with four descriptors (code, stdin, stdout, stderr), or
+``{"run": ...}`` with five descriptors (the order as JSON, code, stdin, stdout, stderr), or
 ``{"kill": true}``; it answers ``{"started": pid}``, then ``{"ended": status, ...}``, or
 ``{"failed": why}``. When the socket closes, the worker is gone: the job dies with it.
 """
@@ -27,7 +27,7 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
-MAX_PACKET = 192 * 1024
+MAX_PACKET = 4 * 1024
 MAX_DESCRIPTORS = 4096
 REPORT = 3
 GRACE_S = 2.0
@@ -38,7 +38,7 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """Read one packet with its descriptors; None at the end of the connection."""
-    room = socket.CMSG_SPACE(4 * array.array("i").itemsize)
+    room = socket.CMSG_SPACE(5 * array.array("i").itemsize)
     data, ancillary, _, _ = channel.recvmsg(MAX_PACKET, room)
     descriptors = array.array("i")
     for level, kind, payload in ancillary:
@@ -55,7 +55,7 @@ def send(channel: socket.socket, packet: dict[str, Any]) -> None:
 def become(order: dict[str, Any], descriptors: list[int]) -> None:
     """Turn this forked child into the job; returns only by raising."""
     os.setsid()
-    for target, source in enumerate(descriptors[1:]):
+    for target, source in enumerate(descriptors[2:]):
         os.dup2(source, target)
     os.closerange(REPORT + 1, MAX_DESCRIPTORS)
     for name, (soft, hard) in order["rlimits"].items():
@@ -175,13 +175,15 @@ def watch(channel: socket.socket, pid: int, wall_s: float) -> tuple[bool, bool]:
         os.close(process)
 
 
-def run(channel: socket.socket, order: dict[str, Any], descriptors: list[int]) -> bool:
+def run(channel: socket.socket, descriptors: list[int]) -> bool:
     """Run one job to its end; False when the worker is gone."""
+    with os.fdopen(os.dup(descriptors[0]), "rb") as file:
+        order = json.load(file)
     try:
-        furnish(order, descriptors[0])
+        furnish(order, descriptors[1])
         pid = spawn(order, descriptors)
     except OSError as error:
-        send(channel, {"failed": str(error)})
+        send(channel, {"failed": str(error)[:500]})
         shutil.rmtree(order["cwd"], ignore_errors=True)
         return True
     finally:
@@ -217,7 +219,7 @@ def main() -> None:
         packet, descriptors = receive(channel)
         if packet is None:
             return
-        if "run" in packet and not run(channel, packet, descriptors):
+        if "run" in packet and not run(channel, descriptors):
             return
 
 

@@ -6,6 +6,7 @@ hostile code from the machine's files, network or other processes of the tasks' 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -102,9 +103,10 @@ class PlainSandbox:
             raise SandboxError("no slot is ready")
         self._serial += 1
         folder = str(self._folder / str(self._serial))
-        inputs = [memory_file(job.code), self._stdin(job)]
+        order = json.dumps(self._order(job, folder)).encode()
+        inputs = [memory_file(order), memory_file(job.code), self._stdin(job)]
         try:
-            running = slot.run(self._order(job, folder), inputs, job.limits.output_bytes, started)
+            running = slot.run(job.attempt, inputs, job.limits.output_bytes, started)
         finally:
             for descriptor in inputs:
                 os.close(descriptor)
@@ -121,7 +123,6 @@ class PlainSandbox:
         account = self._account
         own_uid = account is not None
         return {
-            "run": job.attempt,
             "argv": self._interpreters[job.language].argv(PROGRAM, job.args, dict(job.env)),
             "env": env,
             "cwd": folder,

@@ -113,16 +113,16 @@ class Slot(ProcessProtocol):
         self._channel = PacketChannel(reactor, ours, self._packet, self._lost)
 
     def run(
-        self, order: dict[str, Any], inputs: list[int], cap: int, started: Callable[[], None]
+        self, attempt: str, inputs: list[int], cap: int, started: Callable[[], None]
     ) -> SlotJob:
-        """Start a job; `inputs` are the descriptors of its code and its stdin, which stay ours.
+        """Start a job; `inputs` are the descriptors of its order, code and stdin: they stay ours.
 
         Raises:
             SandboxError: the helper does not take it.
         """
         job = SlotJob(self, cap, started)
         try:
-            self._channel.send_packet(order, [*inputs, *job.write_ends])
+            self._channel.send_packet({"run": attempt}, [*inputs, *job.write_ends])
         except OSError as error:
             job.done.addErrback(lambda _: None)
             job.failed(str(error))

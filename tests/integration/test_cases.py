@@ -1,0 +1,293 @@
+"""Programs that broke other systems get the right answers here: data-driven over tests/cases."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import psutil
+import pytest
+import requests
+from attrs import frozen
+from harness import Daemon, System, eventually, processes_with, system
+from runyard.daemon.keys import CONTROLLER_PUBLIC, FLEET_SECRET, make_keys
+from runyard.protocols.limits import Limits
+
+FOLDER = Path(__file__).parents[1] / "cases"
+CAP = Limits().output_bytes
+FORM = "application/x-www-form-urlencoded"
+SUBMIT = {
+    "timeout", "methods", "repeat", "same_worker", "beside", "setup", "format", "bytes_exact",
+}  # fmt: skip
+BESIDE_SUCCEEDS = (
+    "a task running beside it on the same worker still ends in success (retried at most once)"
+)
+SECRETS = {"CE_TEST_TOKEN": "x", "DB_PASSWORD": "y"}
+
+
+@frozen
+class Case:
+    """A program, how it is sent, and what must come of it."""
+
+    name: str
+    method: str
+    code: bytes
+    submit: dict[str, Any]
+    expect: dict[str, Any]
+
+
+def read_cases() -> list[Case]:
+    cases = []
+    for path in sorted(FOLDER.glob("*.json")):
+        case = json.loads(path.read_text())
+        submit = case.get("submit", {})
+        code = path.with_suffix(".py").read_bytes()
+        methods = submit.get("methods", ["POST raw"])
+        cases += [Case(path.stem, method, code, submit, case["expect"]) for method in methods]
+    return cases
+
+
+@frozen
+class Answer:
+    """What came back, and when."""
+
+    status: int
+    document: dict[str, Any]
+    seconds: float
+
+    @property
+    def refused(self) -> bool:
+        """Whether the request never became a task."""
+        return "outcome" not in self.document
+
+    def text(self, name: str) -> str:
+        """Give a stream; a refusal has none."""
+        return str(self.document.get(name, ""))
+
+
+Check = Callable[[Answer, Any], bool]
+
+
+def send(base: str, code: bytes, method: str, **options: Any) -> Answer:
+    """Send exactly these bytes: nothing on the way may rewrite them."""
+    kind, form = "text/x-python", f"code={quote_plus(code)}&{_query(options)}"
+    if method == "POST raw":
+        request = requests.Request("POST", f"{base}/execute?{_query(options)}", data=code)
+    elif method in ("GET quote_plus", "GET quote"):
+        encoded = quote_plus(code) if method == "GET quote_plus" else quote(code, safe="")
+        request = requests.Request("GET", f"{base}/execute?code={encoded}&{_query(options)}")
+    elif method in ("POST form", "POST form charset"):
+        kind = FORM if method == "POST form" else f"{FORM}; charset=UTF-8"
+        request = requests.Request("POST", f"{base}/execute", data=form)
+    else:
+        pytest.fail(f"a case wants the unknown method {method!r}")
+    request.headers.update({"Accept": "application/json"})
+    if request.method == "POST":
+        request.headers["Content-Type"] = kind
+    prepared = request.prepare()
+    prepared.url = request.url  # as written: requests would normalise its escapes
+    began = time.monotonic()
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.send(prepared, timeout=70)
+    return Answer(answer.status_code, answer.json(), time.monotonic() - began)
+
+
+def _query(options: dict[str, Any]) -> str:
+    return "&".join(f"{name}={value}" for name, value in options.items())
+
+
+def equal(name: str) -> Check:
+    return lambda answer, want: bool(answer.document.get(name) == want)
+
+
+def one_of(name: str) -> Check:
+    return lambda answer, want: answer.document.get(name) in want
+
+
+def contains(name: str, *, wanted: bool) -> Check:
+    return lambda answer, items: all((item in answer.text(name)) is wanted for item in items)
+
+
+def is_json(answer: Answer, want: Any) -> bool:
+    try:
+        return bool(json.loads(answer.text("stdout")) == want)
+    except json.JSONDecodeError:
+        return False
+
+
+def truncated(answer: Answer, want: bool | str) -> bool:
+    cut = {name for name in ("stdout", "stderr") if answer.document.get(f"{name}_truncated")}
+    return want == "any" or (cut == {want} if isinstance(want, str) else bool(cut) is want)
+
+
+def within_cap(answer: Answer, want: int | str) -> bool:
+    text = answer.text("stdout")
+    return len(text.encode()) <= CAP if want == "output cap" else len(text) <= int(want)
+
+
+def attempts(answer: Answer, most: int, least: int = 0) -> bool:
+    """A refused request has none; where a case does not allow a refusal, its outcome is missed."""
+    return answer.refused or least <= len(answer.document["attempts"]) <= most
+
+
+CHECKS: dict[str, Check] = {
+    "http_status": lambda answer, want: bool(answer.status == want),
+    "max_seconds": lambda answer, want: bool(answer.seconds <= want),
+    "class": equal("outcome"),
+    "class_in": one_of("outcome"),
+    "stdout": equal("stdout"),
+    "stderr": equal("stderr"),
+    "stdout_contains": contains("stdout", wanted=True),
+    "stderr_contains": contains("stderr", wanted=True),
+    "stdout_not_contains": contains("stdout", wanted=False),
+    "stderr_not_contains": contains("stderr", wanted=False),
+    "stdout_startswith": lambda answer, want: answer.text("stdout").startswith(want),
+    "stdout_json": is_json,
+    "stdout_len": lambda answer, want: bool(len(answer.text("stdout")) == want),
+    "stdout_max_len": within_cap,
+    "stdout_sha256": lambda answer, want: bool(
+        hashlib.sha256(answer.text("stdout").encode()).hexdigest() == want
+    ),
+    "exit_code": equal("exit_code"),
+    "exit_code_in": one_of("exit_code"),
+    "signal": equal("signal"),
+    "timed_out": lambda answer, want: (
+        want == "any" or (answer.document.get("reason") == "timeout") is want
+    ),
+    "truncated": truncated,
+    "attempts": lambda answer, want: attempts(answer, want, want),
+    "attempts_max": attempts,
+}
+
+
+def unmet(answer: Answer, expect: dict[str, Any]) -> list[str]:
+    """List the expectations that an answer does not meet; an unknown one is never met."""
+    found = []
+    for field, want in expect.items():
+        if field == "accept_any":
+            each = [unmet(answer, alternative) for alternative in want]
+            if all(each):
+                found.append(f"none of the alternatives: {each}")
+        elif field == "error_contains":
+            words = [word in json.dumps(answer.document) for word in want]
+            enough = any if expect.get("error_match") == "any" else all
+            if not enough(words):
+                found.append(f"error_contains {want}")
+        elif field in ("after", "error_match"):
+            continue
+        elif field not in CHECKS:
+            found.append(f"unknown field {field!r}")
+        elif not CHECKS[field](answer, want):
+            found.append(f"{field}: {want!r}")
+    return found
+
+
+class Before:
+    """The system as it was before a case, and what may be asked of it afterwards."""
+
+    def __init__(self, running: System) -> None:
+        self._system = running
+        self._workers = self._identities()
+        self._links = self._link_lines()
+        self._processes = {each.pid for each in running.processes()}
+        self._worker = next(p for p in running.processes() if "--local" in p.cmdline())
+        self._rss = self._worker.memory_info().rss
+
+    def _identities(self) -> list[tuple[str, str]]:
+        return [(each["name"], each["boot"]) for each in self._system.workers()]
+
+    def _link_lines(self) -> int:
+        return self._system.daemon.read().count("link lost")
+
+    def check(self, condition: str) -> None:
+        """Check a condition of `after`; an unknown one fails."""
+        marker = condition.removeprefix("no process with ").partition(" in its command line")[0]
+        if condition == "no process of this task remains":
+            now = {each.pid for each in self._system.processes()}
+            assert now <= self._processes, [psutil.Process(p) for p in now - self._processes]
+        elif condition == f"no process with {marker} in its command line":
+            assert processes_with(marker) == []
+        elif condition == "same worker still registered":
+            assert self._identities() == self._workers
+        elif condition == "worker did not reconnect":
+            assert (self._identities(), self._link_lines()) == (self._workers, self._links)
+        elif condition == "worker RSS grew by less than 3 x cap":
+            assert self._worker.memory_info().rss - self._rss < 3 * CAP
+        elif condition in ("next task on it succeeds", "a new task succeeds within 15 s"):
+            answer = send(self._system.url, b"print('next')", "POST raw")
+            assert unmet(answer, {"class": "success", "stdout": "next\n", "max_seconds": 15}) == []
+        elif condition == BESIDE_SUCCEEDS:
+            pass  # the test awaits that task itself
+        else:
+            pytest.fail(f"a case wants the unknown condition {condition!r}")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with system(tmp_path_factory.mktemp("cases"), "--slots=2", env=SECRETS) as started:
+        yield started
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
+
+
+def start_beside(running: System, wanted: str, threads: ThreadPoolExecutor) -> Future[Answer]:
+    """Start the other task of a case and wait until it runs."""
+    assert wanted == "a 3 s task on the same worker"
+    code = b"import time; time.sleep(3); print('beside')"
+    future = threads.submit(send, running.url, code, "POST raw")
+    eventually("the other task runs", lambda: running.workers()[0]["in_use"] == 1)
+    return future
+
+
+@pytest.mark.parametrize("case", read_cases(), ids=lambda case: f"{case.name}-{case.method}")
+def test_a_program_that_broke_others_is_answered_rightly(
+    case: Case, running: System, threads: ThreadPoolExecutor
+) -> None:
+    assert set(case.submit) <= SUBMIT, "the case wants to be sent in an unknown way"
+    before = Before(running)
+    wanted = case.submit.get("beside")
+    beside = start_beside(running, wanted, threads) if wanted else None
+    options = {"timeout": case.submit["timeout"]} if "timeout" in case.submit else {}
+    for _ in range(case.submit.get("repeat", 1)):
+        answer = send(running.url, case.code, case.method, **options)
+        assert unmet(answer, case.expect) == [], answer
+    for condition in case.expect.get("after", []):
+        before.check(condition)
+    if beside is not None:
+        other = beside.result()
+        assert unmet(other, {"class": "success", "stdout": "beside\n", "attempts_max": 2}) == []
+
+
+def test_an_expectation_that_is_not_known_is_never_met() -> None:
+    answer = Answer(200, {"outcome": "success"}, 0.1)
+    assert unmet(answer, {"class": "success", "colour": "red"}) == ["unknown field 'colour'"]
+
+
+def test_secrets_in_a_worker_s_own_environment_never_reach_a_task(tmp_path: Path) -> None:
+    keys = tmp_path / "scheduler" / "keys"
+    make_keys(keys)
+    worker = Daemon(
+        "worker", "--allow-unsandboxed", f"--state={tmp_path / 'worker'}",
+        f"--listen=unix:{tmp_path / 'socket'}:mode=600",
+        f"--controller-key={keys / CONTROLLER_PUBLIC}", f"--fleet-secret={keys / FLEET_SECRET}",
+        env=SECRETS,
+    )  # fmt: skip
+    try:
+        worker.says("listens on")
+        with system(tmp_path / "scheduler", f"--worker=unix:{tmp_path / 'socket'}") as running:
+            code = (FOLDER / "secret_env_names.py").read_bytes()
+            answer = send(running.url, code, "POST raw")
+            assert unmet(answer, {"class": "success", "stdout": "[]\n"}) == []
+    finally:
+        worker.stop()

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from runyard.protocols.limits import CODE_BYTES, STDIN_BYTES
+from runyard.sched.admission import admit_body, admit_query, parse_json
+from runyard.sched.errors import Kind, Refusal
+
+RUNTIMES = frozenset({"python", "python:crawler"})
+
+
+def post(document: Any) -> Any:
+    return admit_body(json.dumps(document).encode(), "application/json", b"", RUNTIMES)
+
+
+def refusal(document: Any) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        post(document)
+    return caught.value
+
+
+def test_a_json_request_becomes_a_task_with_everything_it_said() -> None:
+    admitted = post({
+        "code": "print('漫')", "language": "python:crawler", "stdin": "in", "args": ["a", "ü"],
+        "env": {"A": "1"}, "limits": {"memory_bytes": 64 << 20}, "timeout": 3, "attempts": 1,
+        "priority": -5, "name": "n", "labels": {"k": "v"}, "on_disconnect": "continue",
+        "wait": False,
+    })  # fmt: skip
+    task = admitted.task
+    assert task.code.decode() == "print('漫')"
+    assert (task.language, task.stdin, task.args) == ("python:crawler", b"in", ("a", "ü"))
+    assert task.env == (("A", "1"),)
+    assert (task.limits.wall_s, task.limits.memory_bytes) == (3.0, 64 << 20)
+    assert (task.attempts, task.priority, task.name) == (1, -5, "n")
+    assert task.labels == (("k", "v"),)
+    assert task.keep_on_disconnect
+    assert not admitted.wait
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    task = post({"code": "1"}).task
+    assert (task.limits.wall_s, task.limits.cpu_s, task.limits.output_bytes) == (10, 10, 1 << 20)
+    assert (task.attempts, task.priority, task.language) == (3, 0, "python")
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "word"),
+    [
+        ({}, "code", "required"),
+        ({"code": 5}, "code", "string"),
+        ({"code": "  \n"}, "code", "a program"),
+        ({"code": "1", "timeout": 0}, "timeout", "0.01 to 300"),
+        ({"code": "1", "timeout": -1}, "timeout", "0.01 to 300"),
+        ({"code": "1", "timeout": 301}, "timeout", "0.01 to 300"),
+        ({"code": "1", "timeout": "5"}, "timeout", "number"),
+        ({"code": "1", "limits": {"processes": 0}}, "limits.processes", "1 to 256"),
+        ({"code": "1", "limits": {"cpu": 1}}, "limits.cpu", "field"),
+        ({"code": "1", "attempts": 0}, "attempts", "greater"),
+        ({"code": "1", "priority": 101}, "priority", "less"),
+        ({"code": "1", "language": "Ruby!"}, "language", "pattern"),
+        ({"code": "1", "language": "ruby"}, "language", "python, python:crawler"),
+        ({"code": "1", "env": {"A=B": "1"}}, "env", "names"),
+        ({"code": "1", "env": {"A": "x\0y"}}, "env.A", "NUL"),
+        ({"code": "1", "args": ["\ud800"]}, "args.0", "surrogate"),
+        ({"code": "'\ud800'"}, "code", "surrogate"),
+        ({"code": "a\0b"}, "code", "NUL"),
+        ({"code": "1", "wait": 1}, "wait", "boolean"),
+        ({"code": "1", "tiemout": 5}, "tiemout", "field"),
+        ({"code": "1", "timeout": 5, "limits": {"wall_s": 6}}, "timeout", "same"),
+    ],
+)
+def test_each_fault_is_named_with_what_is_allowed(
+    document: dict[str, Any], field: str, word: str
+) -> None:
+    refused = refusal(document)
+    assert refused.kind is Kind.MALFORMED
+    assert [(p.name, word in p.allowed) for p in refused.problems] == [(field, True)], refused
+
+
+@pytest.mark.parametrize(
+    "field", ["files", "format", "network", "retry", "expires_in", "callback_url"]
+)
+def test_what_is_not_built_yet_is_told_apart_from_what_is_unknown(field: str) -> None:
+    assert "not supported yet" in str(refusal({"code": "1", field: None}).detail)
+    with pytest.raises(Refusal, match="not supported yet"):
+        admit_query(b"code=1&" + field.encode() + b"=1", RUNTIMES)
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        (b'{"code": "1",}', "line 1, column 1"),
+        (b'{"code": "1"\n "x": 2}', "line 2, column 2"),
+        (b"", "line 1, column 1"),
+    ],
+)
+def test_broken_json_is_told_by_line_and_column(body: bytes, where: str) -> None:
+    with pytest.raises(Refusal, match=where):
+        parse_json(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code": "1", "code": "2"}',
+        b'{"limits": {"a": 1, "a": 2}}',
+        b'{"timeout": NaN}',
+        b'{"timeout": -Infinity}',
+        b"[" * 100_000,
+        b'{"timeout": ' + b"1" * 10_000 + b"}",
+        b'{"code": "\xff"}',
+    ],
+    ids=["twice", "twice inside", "nan", "inf", "nesting", "digits", "utf8"],
+)
+def test_json_that_parsers_disagree_about_is_refused(body: bytes) -> None:
+    with pytest.raises(Refusal):
+        parse_json(body)
+
+
+def test_raw_code_takes_its_options_from_the_query_and_stays_as_it_is() -> None:
+    admitted = admit_body(b"\xef\xbb\xbfprint('\xe4')", "text/x-python", b"timeout=2", RUNTIMES)
+    assert admitted.task.code == b"\xef\xbb\xbfprint('\xe4')"
+    assert admitted.task.limits.wall_s == 2
+
+
+def test_a_form_is_read_whatever_the_case_and_charset_of_its_type() -> None:
+    for media in (
+        "application/x-www-form-urlencoded",
+        "Application/X-WWW-Form-URLEncoded; charset=UTF-8",
+    ):
+        task = admit_body(b"code=print(%27a;b%27)&timeout=1.5", media, b"", RUNTIMES).task
+        assert (task.code, task.limits.wall_s) == (b"print('a;b')", 1.5)
+
+
+@pytest.mark.parametrize("media", [None, "", "text/html", "multipart/form-data; boundary=x"])
+def test_another_content_type_is_named_in_the_refusal(media: str | None) -> None:
+    with pytest.raises(Refusal) as caught:
+        admit_body(b"print(1)", media, b"", RUNTIMES)
+    assert caught.value.kind is Kind.MEDIA_TYPE
+    assert "application/json" in caught.value.detail
+
+
+def test_options_in_two_places_are_refused_not_ignored() -> None:
+    with pytest.raises(Refusal, match="no query"):
+        admit_body(b'{"code": "1"}', "application/json", b"timeout=1", RUNTIMES)
+
+
+def test_sizes_are_checked_each_by_its_name() -> None:
+    for document in (
+        {"code": "#" * (CODE_BYTES + 1)},
+        {"code": "1", "stdin": "x" * (STDIN_BYTES + 1)},
+        {"code": "1", "args": ["x" * 65_536]},
+        {"code": "1", "env": {"A": "x" * 65_536}},
+    ):
+        assert refusal(document).kind is Kind.TOO_LARGE
+    assert len(post({"code": "#" * CODE_BYTES}).task.code) == CODE_BYTES
+
+
+def test_a_query_s_text_values_are_read_as_numbers_and_checked_like_them() -> None:
+    task = admit_query(b"code=print(1)&timeout=2.5&name=x&priority=3", RUNTIMES).task
+    assert (task.limits.wall_s, task.name, task.priority) == (2.5, "x", 3)
+    for bad in (
+        b"timeout=0",
+        b"timeout=nan",
+        b"timeout=inf",
+        b"timeout=abc",
+        b"unknown=1",
+        b"encoding=x",
+    ):
+        with pytest.raises(Refusal):
+            admit_query(b"code=1&" + bad, RUNTIMES)
+
+
+def test_a_refusal_as_text_is_never_json() -> None:
+    for refused in (refusal({"code": 5}), refusal([1]), refusal("x")):
+        with pytest.raises(ValueError, match="Expecting value"):
+            json.loads(refused.text())
+        assert json.loads(refused.document())["status"] == 400

@@ -1,0 +1,200 @@
+"""Backlog, tickets, roster, evaluator, recovery, retries: the states controller's values."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from fakes import SUCCESS, a_task, a_worker
+from runyard.protocols.tasks import Ended, Outcome, State
+from runyard.sched.backlog import Backlog, Full
+from runyard.sched.evaluator import Candidate, choose
+from runyard.sched.recovery import Final, Retry, after_failure, backoff, hold_time
+from runyard.sched.retries import Retries
+from runyard.sched.roster import Roster
+from runyard.sched.tickets import Ticket, Tickets
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+
+
+def tickets(clock: Clock, keep: float = 100, tasks: int = 10, size: int = 1 << 30) -> Tickets:
+    return Tickets(clock.seconds, keep, tasks, size)
+
+
+def note(told: list[str], name: str, _: object) -> None:
+    told.append(name)
+
+
+def a_ticket(**more: object) -> Ticket:
+    return Ticket(a_task(**more), 0.0)  # type: ignore[arg-type]
+
+
+def test_priority_goes_first_then_age_and_each_runtime_has_its_own_queue() -> None:
+    backlog = Backlog(10, 1 << 20)
+    low, first, second, high = (a_ticket(priority=p) for p in (-1, 0, 0, 7))
+    other = a_ticket(language="python:crawler")
+    for ticket in (low, first, other, second, high):
+        backlog.put(ticket)
+    assert [backlog.position(t) for t in (high, first, second, low, other)] == [1, 2, 3, 4, 1]
+    order = []
+    while (following := backlog.first("python")) is not None:
+        backlog.remove(following)
+        order.append(following)
+    assert order == [high, first, second, low]
+    assert backlog.runtimes() == ["python:crawler"]
+
+
+def test_one_that_comes_again_goes_before_its_equals() -> None:
+    backlog = Backlog(10, 1 << 20)
+    older, again = a_ticket(), a_ticket()
+    backlog.put(older)
+    backlog.put(again, again=True)
+    assert backlog.first("python") is again
+
+
+def test_the_backlog_is_bounded_by_count_and_by_bytes_and_counts_down_again() -> None:
+    backlog = Backlog(2, 100)
+    one, two = a_ticket(code=b"x" * 40), a_ticket(code=b"x" * 40)
+    backlog.put(one)
+    with pytest.raises(Full, match="bytes"):
+        backlog.check(61)
+    backlog.put(two)
+    with pytest.raises(Full, match="2 tasks"):
+        backlog.check(1)
+    assert backlog.remove(one)
+    assert not backlog.remove(one)
+    backlog.check(60)
+    assert (len(backlog), backlog.bytes) == (1, 40)
+
+
+def test_everyone_who_waits_is_told_and_a_cancel_takes_away_only_its_own() -> None:
+    clock = Clock()
+    store = tickets(clock)
+    ticket = store.open(a_task())
+    told: list[str] = []
+    first, second, third = ticket.wait(), ticket.wait(), ticket.wait()
+    for name, waiter in (("first", first), ("third", third)):
+        waiter.addCallback(partial(note, told, name))
+    gone: list[object] = []
+    second.addErrback(lambda failure: gone.append(failure.check(CancelledError)))
+    second.cancel()
+    store.finish(ticket, SUCCESS)
+    ticket.wait().addCallback(lambda _: told.append("late"))
+    assert (sorted(told), gone) == (["first", "late", "third"], [CancelledError])
+
+
+def test_a_ticket_finishes_once() -> None:
+    ticket = a_ticket()
+    ticket.finish(SUCCESS, 1.0)
+    with pytest.raises(RuntimeError, match="finish cannot become finish"):
+        ticket.finish(SUCCESS, 2.0)
+    with pytest.raises(RuntimeError, match="cannot become running"):
+        ticket.move(State.RUNNING)
+
+
+def test_finished_tickets_are_kept_for_a_time_in_number_and_in_bytes() -> None:
+    clock = Clock()
+    store = tickets(clock, keep=10, tasks=3)
+    opened = [store.open(a_task()) for _ in range(5)]
+    for ticket in opened[:4]:
+        store.finish(ticket, SUCCESS)
+    assert store.get(opened[0].task.id) is None, "three are kept"
+    assert store.get(opened[1].task.id) is opened[1]
+    clock.advance(10.5)
+    assert store.get(opened[3].task.id) is None, "for ten seconds"
+    assert store.get(opened[4].task.id) is opened[4], "an unfinished one always"
+    heavy = tickets(clock, size=10_000)
+    large = [heavy.open(a_task()) for _ in range(3)]
+    for ticket in large:
+        heavy.finish(ticket, Ended(Outcome.SUCCESS, stdout=b"x" * 4_000))
+    assert [heavy.get(t.task.id) is not None for t in large] == [False, False, True]
+
+
+def test_the_evaluator_prefers_room_shuns_failures_and_avoids_only_if_it_can() -> None:
+    full, half, idle = Candidate("a", 4, 0), Candidate("b", 4, 2), Candidate("c", 4, 4)
+    assert choose([full]) is None
+    assert choose([]) is None
+    assert choose([full, half, idle]) is idle
+    assert choose([half, idle], frozenset({"c"})) is half
+    assert choose([idle], frozenset({"c"})) is idle
+    assert choose([Candidate("bad", 4, 4, failures=0.9), half]) is half
+    assert choose([Candidate("x", 2, 1), Candidate("y", 2, 1)]) == Candidate("x", 2, 1)
+
+
+def test_the_evaluator_looks_at_sixteen_at_most() -> None:
+    many = [Candidate(str(n), 2, 1) for n in range(16)] + [Candidate("last", 2, 2)]
+    best = choose(many)
+    assert best is not None
+    assert best.name == "0"
+
+
+def test_the_roster_offers_only_workers_with_room_for_the_runtime() -> None:
+    roster = Roster()
+    one, _ = a_worker("one", slots=1)
+    two, runner = a_worker("two", slots=2, runtimes=("python", "python:x"))
+    roster.up(one)
+    roster.up(two)
+    assert roster.with_room("python:x") == [two]
+    assert roster.with_room("node") == []
+    roster.take(one, "a")
+    assert roster.with_room("python") == [two]
+    two.draining = True
+    roster.refresh(two)
+    assert roster.with_room("python") == []
+    two.draining = False
+    runner.busy = True
+    roster.refresh(two)
+    assert roster.with_room("python") == [], "its link is clogged"
+    runner.busy = False
+    roster.release(one, "a", failed=False)
+    roster.down(one)
+    roster.refresh(two)
+    assert roster.with_room("python") == [two]
+
+
+def test_equal_workers_take_turns() -> None:
+    roster = Roster()
+    for name in ("a", "b"):
+        roster.up(a_worker(name, slots=4)[0])
+    seen = []
+    for attempt in "1234":
+        worker = roster.with_room("python")[0]
+        roster.take(worker, attempt)
+        seen.append(worker.name)
+    assert seen == ["a", "b", "a", "b"]
+
+
+LOST = Ended(Outcome.NETWORK_FAIL)
+
+
+def test_a_failed_attempt_is_retried_until_its_cap_with_growing_delays() -> None:
+    assert after_failure(LOST, 3, 3, 0.5) == Final(LOST)
+    assert after_failure(LOST, 1, 1, 0.5) == Final(LOST), "attempts 1 is at most once"
+    first, second = after_failure(LOST, 1, 3, 0.5), after_failure(LOST, 2, 3, 0.5, hold=9)
+    assert isinstance(first, Retry)
+    assert second == Retry(first.delay * 2, 9)
+    assert backoff(1, 0.0) < backoff(1, 1.0), "jitter"
+    assert backoff(50, 1.0) < 60
+
+
+def test_the_hold_outlasts_the_worker_s_own_notice_of_the_silence() -> None:
+    assert hold_time(5, 15) > 5 + 15
+
+
+def test_a_lost_attempt_waits_out_its_worker_unless_that_is_proven_dead() -> None:
+    clock = Clock()
+    due: list[Ticket] = []
+    retries = Retries(clock, due.append)
+    proven, unproven, cancelled = a_ticket(), a_ticket(), a_ticket()
+    retries.add(proven, Retry(2, hold=25), "boot-1")
+    retries.add(unproven, Retry(2, hold=25), "boot-2")
+    retries.add(cancelled, Retry(2), "boot-2")
+    assert retries.remove(cancelled)
+    assert not retries.remove(cancelled)
+    clock.advance(1)
+    retries.dead("boot-1")
+    clock.advance(1.5)
+    assert due == [proven], "the back-off still counts"
+    clock.advance(25)
+    assert due == [proven, unproven]
+    assert len(retries) == 0
