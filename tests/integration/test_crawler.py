@@ -1,4 +1,4 @@
-"""A comic crawler's three scripts run end to end: requests and bs4 from a virtual environment, node."""
+"""A comic crawler's scripts run end to end: requests and bs4 from a venv of their own, and node."""
 
 from __future__ import annotations
 
@@ -105,19 +105,18 @@ def reachable_python() -> str:
 def environment(open_folder: Path) -> Path:
     """Make a virtual environment with the crawler's packages, without a network."""
     folder = open_folder / "venv"
-    make = [reachable_python(), "-m", "venv", "--without-pip", folder]
+    make = [reachable_python(), "-m", "venv", "--without-pip", str(folder)]
     subprocess.run(make, check=True, umask=0o022)
     packages = next(folder.glob("lib/python*/site-packages"))
     for name in PACKAGES:
         spec = find_spec(name)
-        assert spec is not None and spec.origin is not None, f"{name} is not installed"
-        source = Path(spec.origin)
+        assert spec is not None, f"{name} is not installed"
+        source = Path(str(spec.origin))
         if source.name == "__init__.py":
             ignored = shutil.ignore_patterns("*.so", "__pycache__")  # the pure form runs anywhere
             shutil.copytree(source.parent, packages / name, ignore=ignored)
         else:
             shutil.copy(source, packages)
-    subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
     return folder / "bin" / "python"
 
 
@@ -127,9 +126,9 @@ def running(
 ) -> Iterator[System]:
     assert shutil.which("node", path=TASKS_PATH), f"no node in {TASKS_PATH}: install nodejs"
     files = open_folder / "files"
-    files.mkdir(mode=0o755)
+    files.mkdir()
     shutil.copy(SCRIPTS / "nview.js", files)
-    (files / "nview.js").chmod(0o644)
+    subprocess.run(["chmod", "-R", "a+rX", open_folder], check=True)
     state = tmp_path_factory.mktemp("crawler")
     with system(state, "--slots=2", f"--python={environment}", f"--task-files={files}") as started:
         yield started

@@ -5,9 +5,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runyard.protocols import messages
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import CODE_BYTES, Limits, limits_document
+from runyard.protocols.messages import (
+    FROM_CONTROLLER,
+    FROM_WORKER,
+    VERBS,
+    Ping,
+    Run,
+    check_sizes,
+    decode,
+    encode,
+)
 
 RUN: dict[str, Any] = {
     "attempt": "a.1", "language": "python", "limits": limits_document(Limits()),
@@ -16,18 +25,18 @@ RUN: dict[str, Any] = {
 
 
 def test_a_message_comes_back_as_it_was_sent() -> None:
-    run = messages.Run(**RUN)
-    assert messages.decode(*messages.encode(run)) == run
+    run = Run(**RUN)
+    assert decode(*encode(run)) == run
 
 
 def test_payloads_do_not_stand_in_the_header() -> None:
-    header, payloads = messages.encode(messages.Run(**RUN))
+    header, payloads = encode(Run(**RUN))
     assert "code" not in header
     assert payloads == [b"print(1)", b"\x00\n\xff", b"x\0", b"A=1\0"]
 
 
 def test_unknown_keys_are_ignored_so_that_newer_peers_may_add_some() -> None:
-    assert messages.decode({"verb": "Ping", "later": [1]}, []) == messages.Ping()
+    assert decode({"verb": "Ping", "later": [1]}, []) == Ping()
 
 
 @pytest.mark.parametrize(
@@ -40,19 +49,19 @@ def test_unknown_keys_are_ignored_so_that_newer_peers_may_add_some() -> None:
     ],
 )
 def test_a_malformed_field_is_a_protocol_error(wrong: dict[str, Any]) -> None:
-    header, payloads = messages.encode(messages.Run(**RUN))
+    header, payloads = encode(Run(**RUN))
     with pytest.raises(ProtocolError, match="Run is malformed"):
-        messages.decode(header | wrong, payloads)
+        decode(header | wrong, payloads)
 
 
 def test_a_missing_field_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError, match="attempt"):
-        messages.decode({"verb": "Started"}, [])
+        decode({"verb": "Started"}, [])
 
 
 def test_a_payload_that_is_too_large_fails_where_it_is_sent() -> None:
     with pytest.raises(ValueError, match=r"Run\.code"):
-        messages.encode(messages.Run(**(RUN | {"code": b"x" * (CODE_BYTES + 1)})))
+        encode(Run(**(RUN | {"code": b"x" * (CODE_BYTES + 1)})))
 
 
 @pytest.mark.parametrize(
@@ -61,12 +70,12 @@ def test_a_payload_that_is_too_large_fails_where_it_is_sent() -> None:
 )
 def test_sizes_are_refused_before_a_byte_is_read(sizes: object) -> None:
     with pytest.raises(ProtocolError):
-        messages.check_sizes("Run", sizes)
+        check_sizes("Run", sizes)
 
 
 def test_each_verb_has_a_direction_and_none_has_two_but_the_symmetric() -> None:
-    both = messages.FROM_CONTROLLER & messages.FROM_WORKER
-    assert set(messages.VERBS) == messages.FROM_CONTROLLER | messages.FROM_WORKER
+    both = FROM_CONTROLLER & FROM_WORKER
+    assert set(VERBS) == FROM_CONTROLLER | FROM_WORKER
     assert both == {"Drain", "Ping", "Pong", "Error"}
 
 
@@ -78,6 +87,6 @@ def test_no_json_value_of_a_field_gets_past_the_check_as_another_exception(value
             "detail": "", field: value,
         }  # fmt: skip
         try:
-            messages.decode(header, [b"", b""])
+            decode(header, [b"", b""])
         except ProtocolError:
             continue

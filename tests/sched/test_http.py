@@ -61,7 +61,7 @@ class Stage:
         sent.addBoth(response.append)
         assert response, "no answer yet"
         body: list[bytes] = []
-        reading: Deferred[Any] = content(response[0])
+        reading: Any = content(response[0])
         reading.addBoth(body.append)
         self.agent.flush()
         raw = response[0].headers.getAllRawHeaders()

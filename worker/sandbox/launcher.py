@@ -1,6 +1,6 @@
 """The slot's helper process: starts one job at a time, sees its end, leaves nothing behind.
 
-It runs by itself (``python -I -S launcher.py FD``), with the standard library only, and no user
+It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library only, and no user
 code ever runs in it. Being a child subreaper, it inherits every process that a job orphans, so "no
 child is left" means that nothing of the job is left, whatever it did with sessions and forks.
 
@@ -207,6 +207,13 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
     return not gone and clean
 
 
+def clear(folder: str) -> None:
+    """Make the slot's folder, without what a helper that was killed has left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.mkdir(folder)
+    os.chmod(folder, 0o711)  # to enter, not to list
+
+
 def main() -> None:
     """Serve until the worker is gone."""
     channel = socket.socket(fileno=int(sys.argv[1]))
@@ -215,6 +222,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setsid()
     os.umask(0o077)
+    clear(sys.argv[2])
     while True:
         packet, descriptors = receive(channel)
         if packet is None:

@@ -77,8 +77,8 @@ class PlainSandbox:
 
     def start(self) -> None:
         """Start the helpers."""
-        for _ in range(self._slots):
-            self._spawn()
+        for number in range(self._slots):
+            self._spawn(self._folder / str(number))
 
     def stop(self) -> Deferred[None]:
         """End every job and helper; fires when they are gone."""
@@ -102,7 +102,7 @@ class PlainSandbox:
         if slot is None:
             raise SandboxError("no slot is ready")
         self._serial += 1
-        folder = str(self._folder / str(self._serial))
+        folder = str(slot.folder / str(self._serial))
         order = json.dumps(self._order(job, folder)).encode()
         inputs = [memory_file(order), memory_file(job.code), self._stdin(job)]
         try:
@@ -134,14 +134,14 @@ class PlainSandbox:
             "wall_s": job.limits.wall_s,
         }
 
-    def _spawn(self) -> None:
+    def _spawn(self, folder: Path) -> None:
         self._respawns = [call for call in self._respawns if call.active()]
-        self._open.append(Slot(self._reactor, self._slot_gone))
+        self._open.append(Slot(self._reactor, folder, self._slot_gone))
 
     def _slot_gone(self, slot: Slot) -> None:
         self._open.remove(slot)
         if self._stopping:
             return
         log.error("a slot's helper ended; a new one in {delay:g} s", delay=self._delay)
-        self._respawns.append(self._reactor.callLater(self._delay, self._spawn))
+        self._respawns.append(self._reactor.callLater(self._delay, self._spawn, slot.folder))
         self._delay = min(self._delay * 2, RESPAWN_MOST_S)

@@ -105,6 +105,7 @@ def probe(name: str, path: str, account: Account | None) -> Interpreter:
             check=True, stdin=subprocess.DEVNULL, **drop,
         )  # fmt: skip
         executable, version = done.stdout.decode().split("\n")[:2]
+        numbers = tuple(int(part) for part in version.split("."))
     except PermissionError:
         raise RuntimeUnusable(
             f"{name}: {who} may not run {path}; tasks run as {who}, so every folder above it"
@@ -112,7 +113,7 @@ def probe(name: str, path: str, account: Account | None) -> Interpreter:
         ) from None
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise RuntimeUnusable(f"{name}: {path} does not run as {who}: {error}") from None
-    if tuple(int(part) for part in version.split(".")) < OLDEST:
+    if numbers < OLDEST:
         raise RuntimeUnusable(f"{name}: {path} is Python {version}; 3.8 is the oldest that works")
     return Interpreter(name, executable, version)
 

@@ -93,10 +93,11 @@ class SlotJob:
 
 
 class Slot(ProcessProtocol):
-    """A helper process that runs one job at a time, started again when it dies."""
+    """A helper process that runs one job at a time, each in a folder below the slot's own."""
 
-    def __init__(self, reactor: Any, gone: Callable[[Slot], None]) -> None:
+    def __init__(self, reactor: Any, folder: Path, gone: Callable[[Slot], None]) -> None:
         self.reactor = reactor
+        self.folder = folder
         self.job: SlotJob | None = None
         self.exited: Deferred[None] = Deferred()
         self._gone = gone
@@ -106,7 +107,7 @@ class Slot(ProcessProtocol):
             self._process = reactor.spawnProcess(
                 self,
                 sys.executable,
-                [sys.executable, "-I", "-S", str(LAUNCHER), "3"],
+                [sys.executable, "-I", "-S", str(LAUNCHER), "3", str(folder)],
                 env={},
                 childFDs={0: null.fileno(), 1: null.fileno(), 2: 2, 3: theirs.fileno()},
             )

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+from runyard.protocols.limits import Limits
+from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason
+from runyard.worker.sandbox.interface import Ending
+from runyard.worker.verdict import signal_name, unseen, verdict
+
+LIMITS = Limits(wall_s=2, cpu_s=1, output_bytes=100)
+KILLED = int(signal.SIGKILL)
+
+
+def judged(status: int, stopped: Reason | None = None, **more: Any) -> Ended:
+    fields: dict[str, Any] = {
+        "stdout": b"out", "stderr": b"err", "stdout_truncated": False, "stderr_truncated": False,
+        "full": None, "measured": 0, "wall_s": 0.5, "cpu_s": 0.2, "max_rss_bytes": 1,
+    }  # fmt: skip
+    return verdict(Ending(status=status, **(fields | more)), LIMITS, stopped, "none")
+
+
+def test_zero_is_success_and_output_is_kept_as_it_was() -> None:
+    ended = judged(0)
+    assert (ended.outcome, ended.reason, ended.exit_code) == (Outcome.SUCCESS, None, 0)
+    assert (ended.stdout, ended.stderr, ended.isolation) == (b"out", b"err", "none")
+
+
+@pytest.mark.parametrize("code", [1, 3, 255])
+def test_another_exit_code_is_the_task_s_own_failure(code: int) -> None:
+    ended = judged(code << 8)
+    assert (ended.outcome, ended.reason) == (Outcome.RUNTIME_ERROR, Reason.EXIT_CODE)
+    assert (ended.exit_code, ended.signal) == (code, None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM, 34, 64])
+def test_a_death_by_signal_is_named_and_has_no_exit_code(number: int) -> None:
+    ended = judged(number)
+    assert (ended.reason, ended.exit_code) == (Reason.SIGNAL, None)
+    assert ended.signal == signal_name(number)
+    assert judged(number | 0x80).signal == signal_name(number), "with a core dump too"
+
+
+def test_what_we_killed_for_its_time_says_so_with_both_numbers() -> None:
+    for ended in (judged(KILLED, Reason.TIMEOUT, wall_s=2.01), judged(KILLED, late=True)):
+        assert (ended.outcome, ended.reason) == (Outcome.RUNTIME_ERROR, Reason.TIMEOUT)
+        assert ended.limit is not None
+        assert (ended.limit.name, ended.limit.allowed) == ("wall_s", 2)
+        assert ended.stdout == b"out"
+
+
+def test_one_that_ended_by_itself_just_before_the_kill_did_not_time_out() -> None:
+    assert judged(0, Reason.TIMEOUT).outcome is Outcome.SUCCESS
+    assert judged(3 << 8, Reason.TIMEOUT).reason is Reason.EXIT_CODE
+
+
+def test_output_past_the_cap_is_never_success() -> None:
+    for status in (0, KILLED):
+        ended = judged(status, full="stdout", stdout_truncated=True, measured=4096)
+        assert ended.reason is Reason.OUTPUT_LIMIT
+        assert ended.limit == LimitHit("output_bytes", 100, 4096)
+        assert ended.stdout_truncated
+
+
+def test_the_processor_limit_is_said_only_where_it_was_measured() -> None:
+    assert judged(signal.SIGXCPU, cpu_s=1.0).reason is Reason.CPU_LIMIT
+    assert judged(KILLED, cpu_s=2.0).limit == LimitHit("cpu_s", 1, 2.0)
+    assert judged(signal.SIGXCPU, cpu_s=0.2).reason is Reason.SIGNAL, "it raised that itself"
+    assert judged(KILLED, cpu_s=0.2).reason is Reason.SIGNAL
+
+
+@pytest.mark.parametrize("reason", [Reason.ASKED, Reason.HUNG_UP, Reason.RESTART])
+def test_a_cancel_is_what_it_was_whatever_else_happened(reason: Reason) -> None:
+    for status in (0, KILLED, 1 << 8):
+        ended = judged(status, reason, full="stdout", cpu_s=9.0)
+        assert (ended.outcome, ended.reason) == (Outcome.CANCELLED, reason)
+
+
+def test_an_end_that_nobody_saw_is_what_it_was_stopped_for_or_our_fault() -> None:
+    assert unseen("x", LIMITS, Reason.TIMEOUT, "none").reason is Reason.TIMEOUT
+    assert unseen("x", LIMITS, Reason.ASKED, "none").outcome is Outcome.CANCELLED
+    ours = unseen("the helper died", LIMITS, None, "none")
+    assert (ours.outcome, ours.reason) == (Outcome.INTERNAL_FAIL, Reason.SANDBOX)
+    assert not unseen("x", LIMITS, Reason.ASKED, "none").confirmed
