@@ -90,6 +90,17 @@ class Dispatcher:
             self._retries.remove(ticket)
         self._finish(ticket, cancelled(reason, "It was cancelled before it started."))
 
+    def counts(self) -> dict[str, int]:
+        """Count what is under way: tickets by place, slots, the process's timed calls."""
+        return {
+            "unfinished": len(self._tickets.unfinished()),
+            "pending": len(self._backlog),
+            "running": len(self._running),
+            "waiting_for_retry": len(self._retries),
+            "slots_in_use": self._roster.slots_in_use,
+            "delayed_calls": len(self._clock.getDelayedCalls()),
+        }
+
     def worker_dead(self, boot: str) -> None:
         """A worker process is proven dead."""
         self._retries.dead(boot)

@@ -153,6 +153,13 @@ class Api:
         status = {"status": "unready", "reasons": reasons} if reasons else {"status": "ready"}
         return send(request, answer_json(status, 503 if reasons else 200))
 
+    @app.route("/debug/counts", methods=["GET"])
+    def counts(self, request: BoundedRequest) -> bytes:
+        """Count what is under way, so that one can see that nothing piles up (debug server)."""
+        if not self._debug:
+            raise Refusal(Kind.NOT_FOUND, "there is no such path")
+        return send(request, answer_json(self._dispatcher.counts()))
+
     @app.handle_errors(Refusal)
     def refused(self, request: IRequest, failure: Failure) -> bytes:
         """Render a refusal."""

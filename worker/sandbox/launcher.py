@@ -1,8 +1,8 @@
 """The slot's helper process: starts one job at a time, sees its end, leaves nothing behind.
 
-It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library only, and no user
-code ever runs in it. Being a child subreaper, it inherits every process that a job orphans, so "no
-child is left" means that nothing of the job is left, whatever it did with sessions and forks.
+It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library only, and no
+user code ever runs in it. Being a child subreaper, it inherits every process that a job orphans, so
+"no child is left" means that nothing of the job is left, whatever it did with sessions and forks.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 ``{"run": ...}`` with five descriptors (the order as JSON, code, stdin, stdout, stderr), or
@@ -211,7 +211,7 @@ def clear(folder: str) -> None:
     """Make the slot's folder, without what a helper that was killed has left in it."""
     shutil.rmtree(folder, ignore_errors=True)
     os.mkdir(folder)
-    os.chmod(folder, 0o711)  # to enter, not to list
+    os.chmod(folder, 0o711)  # noqa: S103 (tasks enter it, and cannot list it)
 
 
 def main() -> None:
