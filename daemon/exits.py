@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
+from runyard.daemon.signals import stop
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
@@ -27,7 +28,7 @@ def fail(reactor: Any, daemon: str, why: object) -> None:
     stream.write(f"{daemon}: {why}\n")
     stream.flush()
     reactor.addSystemEventTrigger("after", "shutdown", os._exit, EXIT_CODE)
-    reactor.stop()
+    stop(reactor)
 
 
 def bound(daemon: str, what: str, listening: Deferred[IListeningPort]) -> IListeningPort:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from attrs import define
@@ -15,12 +16,20 @@ FRAME = 64 * 1024
 MAX_STREAMS = 4
 
 
+def _frames(payloads: list[bytes]) -> Iterator[memoryview]:
+    """Cut payloads into frames without copying them."""
+    for payload in payloads:
+        view = memoryview(payload)
+        for start in range(0, len(view), FRAME):
+            yield view[start : start + FRAME]
+
+
 @define
 class _Stream:
     number: int
-    header: dict[str, Any]
-    body: memoryview
-    sent: int = -1
+    header: dict[str, Any] | None
+    frames: Iterator[memoryview]
+    left: int
 
 
 @implementer(IPushProducer)
@@ -64,7 +73,8 @@ class Outbox:
         self._numbers += 1
         header["stream"] = self._numbers
         self._line(header)
-        self._waiting.append(_Stream(self._numbers, header, memoryview(b"".join(payloads))))
+        size = sum(len(p) for p in payloads)
+        self._waiting.append(_Stream(self._numbers, header, _frames(payloads), size))
         self._pump()
 
     def _line(self, header: dict[str, Any]) -> bytes:
@@ -85,16 +95,16 @@ class Outbox:
                 return
             stream = self._streams.popleft()
             self._advance(stream)
-            if stream.sent < len(stream.body):
+            if stream.left:
                 self._streams.append(stream)
 
     def _advance(self, stream: _Stream) -> None:
-        if stream.sent < 0:
-            stream.sent = 0
+        if stream.header is not None:
             self._write(self._line(stream.header))
+            stream.header = None
             return
-        piece = stream.body[stream.sent : stream.sent + FRAME]
-        stream.sent += len(piece)
+        piece = next(stream.frames)
+        stream.left -= len(piece)
         header = {"verb": "Data", "stream": stream.number, "payload": [len(piece)]}
         self._write(self._line(header), piece)
 

@@ -160,7 +160,7 @@ class Dispatcher:
         """An attempt has no result: this errback feeds the retry queue."""
         self._running.pop(ticket.task.id, None)
         ticket.attempts[-1].ended_at = self._tickets.now()
-        why = failure.getErrorMessage()[:500]
+        why = failure.getErrorMessage()[:500].rstrip(".")
         if failure.check(Refused):
             ticket.attempts.pop()
             log.info("worker {worker} refused {task}: {why}", worker=worker.name,

@@ -44,8 +44,7 @@ def wait_seconds(request: BoundedRequest) -> float:
     """
     name, _, value = request.query.partition(b"=")
     if name != b"wait":
-        if request.query:
-            raise malformed("query", request.query, "wait=SECONDS or nothing")
+        no_query(request, "wait=SECONDS or nothing")
         return 0.0
     try:
         seconds = float(value)
@@ -54,3 +53,15 @@ def wait_seconds(request: BoundedRequest) -> float:
     if not 0 <= seconds <= LONGEST_POLL_S:
         raise malformed("wait", value, f"seconds, 0 to {LONGEST_POLL_S:g}")
     return seconds
+
+
+def no_query(request: BoundedRequest, allowed: str = "nothing") -> None:
+    """Refuse a query, which would otherwise be ignored.
+
+    Raises:
+        Refusal: there is one.
+    """
+    if request.query.startswith(b"purge="):
+        allowed = "not supported yet"
+    if request.query:
+        raise malformed("query", request.query, allowed)

@@ -16,7 +16,7 @@ from runyard.sched.backlog import Backlog, Full
 from runyard.sched.dispatcher import Dispatcher, Draining
 from runyard.sched.documents import LARGE_BYTES, document_status, task_document
 from runyard.sched.errors import Kind, Refusal, malformed
-from runyard.sched.exchange import dump, not_allowed, prefers_async, send, wait_seconds
+from runyard.sched.exchange import dump, no_query, not_allowed, prefers_async, send, wait_seconds
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
 from runyard.sched.web import BoundedRequest
@@ -103,6 +103,7 @@ class Api:
     @app.route("/tasks/<task_id>", methods=["DELETE"])
     async def cancel(self, request: BoundedRequest, task_id: str) -> bytes:
         """Cancel a task; answers when it has really ended, or 202 when that is not confirmed."""
+        no_query(request)
         ticket = self._find(task_id)
         self._dispatcher.stop(ticket, Reason.ASKED)
         finished = await within(self._clock, ticket.wait(), self._confirm * 2)

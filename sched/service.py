@@ -80,6 +80,11 @@ class SchedulerService(Service):
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
+    def hurry(self) -> None:
+        """Cancel what still runs: somebody does not want to wait for it."""
+        for ticket in self._tickets.unfinished():
+            self._dispatcher.stop(ticket, Reason.RESTART)
+
     async def _stop(self) -> None:
         self._dispatcher.draining = True
         await DeferredList([maybeDeferred(port.stopListening) for port in self.ports.values()])
@@ -91,8 +96,7 @@ class SchedulerService(Service):
             log.info("waiting for {count} running tasks", count=len(running))
         everyone = DeferredList([ticket.wait() for ticket in running])
         if not await within(self._reactor, everyone, self._drain_timeout):
-            for ticket in self._tickets.unfinished():
-                self._dispatcher.stop(ticket, Reason.RESTART)
+            self.hurry()
             rest = DeferredList([ticket.wait() for ticket in self._tickets.unfinished()])
             await within(self._reactor, rest, ANSWER_S)
         await DeferredList([maybeDeferred(link.stopService) for link in self._links])

@@ -19,6 +19,7 @@ from runyard.daemon.keys import (
     read_secret,
 )
 from runyard.daemon.options import seconds, task_files, whole
+from runyard.daemon.signals import stop_on_signals
 from runyard.daemon.threads import PoolService
 from runyard.protocols.limits import MIB
 from runyard.sched.attempts import Timing
@@ -171,6 +172,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
         _links(reactor, options, state, link, dispatcher),
         options["drain-timeout"],
     )
+    stop_on_signals(reactor, service.hurry)
     if options["banner"]:
         _announce(roster, service)
     parent = MultiService()

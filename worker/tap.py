@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from runyard.daemon.keys import (
     read_secret,
 )
 from runyard.daemon.options import seconds, task_files, whole
+from runyard.daemon.signals import stop, stop_on_signals
 from runyard.protocols.ids import new_token
+from runyard.protocols.tasks import Reason
 from runyard.worker.executor import Executor
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import Credentials, Identity, WorkerFactory
@@ -123,19 +126,21 @@ def _build(reactor: Any, options: Options) -> MultiService:
         reactor, slots, jobs.path, interpreters, account, task_files(options["task-files"])
     )
     executor = Executor(reactor, sandbox, slots)
-    lonely = Loneliness(reactor, options["alone-timeout"], reactor.stop)
+    leave = partial(stop, reactor)
+    lonely = Loneliness(reactor, options["alone-timeout"], leave)
     factory = WorkerFactory(
         reactor,
         executor,
         Identity(options["name"], new_token()),
         credentials,
-        leave=reactor.stop,
+        leave=leave,
         links_changed=lonely.links_changed if options["local"] else lambda count: None,
     )
     if options["local"]:
         reactor.callWhenRunning(lonely.links_changed, 0)
         reactor.addSystemEventTrigger("before", "shutdown", lonely.stop)
     reactor.addSystemEventTrigger("after", "shutdown", held.release)
+    stop_on_signals(reactor, lambda: executor.stop_all(Reason.RESTART))
     service = MultiService()
     WorkerService(
         reactor, endpoint, options["listen"], factory, executor, jobs, options["drain-timeout"]

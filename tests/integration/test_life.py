@@ -6,12 +6,15 @@ import json
 import os
 import signal
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
+import psutil
 import pytest
 import requests
 from harness import System, eventually, processes_with, system
@@ -185,3 +188,22 @@ def test_a_task_that_is_to_continue_does_so_when_its_client_hangs_up(
         eventually("its slot alone is held", lambda: running.workers()[0]["in_use"] == 1, 5)
         os.kill(pid, signal.SIGKILL)
         eventually("its slot is free", lambda: idle(running), 5)
+
+
+def test_nothing_of_a_task_outlives_a_worker_that_is_killed_as_it_starts(
+    tmp_path_factory: pytest.TempPathFactory, marker: str
+) -> None:
+    with system(tmp_path_factory.mktemp("life"), "--slots=1") as running:
+        (worker,) = psutil.Process(running.daemon.pid).children()
+        (helper,) = worker.children()
+        children = Path(f"/proc/{helper.pid}/task/{helper.pid}/children")
+        url = submit(running, TREE, args=[marker], attempts=1)
+        until = time.monotonic() + 5
+        while not children.read_text() and time.monotonic() < until:
+            pass  # a look each 20 ms would come too late
+        worker.suspend()  # so what its helper tells it stays unread
+        eventually("the tree stands", lambda: len(processes_with(marker)) == TREE_SIZE)
+        worker.kill()
+        document = requests.get(url, {"wait": "20"}, timeout=30).json()
+        assert document["outcome"] == "network_fail"
+        eventually("the tree is gone", partial(gone, marker), 5)

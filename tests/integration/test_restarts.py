@@ -100,6 +100,23 @@ def test_a_scheduler_that_is_told_to_stop_answers_everybody_first(
     assert "Traceback" not in running.daemon.read()
 
 
+def test_a_second_signal_hurries_and_still_answers(
+    tmp_path: Path, marker: str, threads: ThreadPoolExecutor
+) -> None:
+    with system(tmp_path, "--slots=1") as running:
+        processes = running.processes()
+        runs = threads.submit(running.get, sleeper(marker, 25), timeout=30)
+        eventually("it runs", lambda: processes_with(marker))
+        for _ in range(2):
+            running.daemon.process.send_signal(signal.SIGINT)
+            running.daemon.says("stopping in order")
+        assert running.daemon.process.wait(10) == 0
+    assert runs.result().status_code == 503
+    eventually("all its processes are gone", gone(processes), 2)
+    assert processes_with(marker) == []
+    assert "Traceback" not in running.daemon.read()
+
+
 def waiting(running: System) -> int:
     """Tell how many tasks wait, one of this question's own among them; it is taken back."""
     fields = {"code": "print(1)", "wait": False}

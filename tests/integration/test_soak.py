@@ -59,7 +59,17 @@ def soak(runyard: System, tasks: int) -> None:
     burst(runyard, 40)  # threads and lazy imports are there after this
     before = eventually("quiet", lambda: quiet(runyard))
     burst(runyard, tasks)
-    eventually("everything as before", lambda: quiet(runyard) == before)
+    after: list[dict[str, Any] | None] = []
+
+    def settled() -> bool:
+        after[:] = [quiet(runyard)]
+        return after[0] == before
+
+    try:
+        eventually("everything as before", settled)
+    except AssertionError:
+        assert after[0] == before
+        raise
 
 
 def quiet(runyard: System) -> dict[str, Any] | None:
@@ -70,6 +80,24 @@ def quiet(runyard: System) -> dict[str, Any] | None:
 
 def test_a_burst_leaves_everything_as_it_was(runyard: System) -> None:
     soak(runyard, 100)
+
+
+def test_a_worker_does_not_keep_the_outputs_that_it_has_sent(runyard: System) -> None:
+    flood = "row = 'x' * 99\nwhile True: print(row)"
+    limits = {"output_bytes": 16 * 1024 * 1024}
+
+    def memory() -> int:
+        (worker, *_) = psutil.Process(runyard.daemon.pid).children()
+        return int(worker.memory_info().rss)
+
+    def run() -> None:
+        assert runyard.run(flood, limits=limits, timeout=60)["reason"] == "output_limit"
+
+    run()
+    first = memory()
+    for _ in range(5):
+        run()
+    assert memory() < first + 24 * 1024 * 1024, "five outputs of 16 MiB have passed"
 
 
 @pytest.mark.slow

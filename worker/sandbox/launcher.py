@@ -13,6 +13,7 @@ The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import json
 import os
@@ -37,9 +38,12 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """Read one packet with its descriptors; None at the end of the connection."""
+    """Read one packet with its descriptors; None when the worker is gone, however it went."""
     room = socket.CMSG_SPACE(5 * array.array("i").itemsize)
-    data, ancillary, _, _ = channel.recvmsg(MAX_PACKET, room)
+    try:
+        data, ancillary, _, _ = channel.recvmsg(MAX_PACKET, room)
+    except OSError:  # ECONNRESET where packets of ours were still unread
+        return None, []
     descriptors = array.array("i")
     for level, kind, payload in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -48,8 +52,9 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def send(channel: socket.socket, packet: dict[str, Any]) -> None:
-    """Tell the worker."""
-    channel.send(json.dumps(packet).encode())
+    """Tell the worker; one that is gone is noticed when we read."""
+    with contextlib.suppress(OSError):
+        channel.send(json.dumps(packet).encode())
 
 
 def become(order: dict[str, Any], descriptors: list[int]) -> None:

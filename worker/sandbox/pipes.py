@@ -69,7 +69,8 @@ class CappedPipe(FileDescriptor):
             if self.doRead() is not None or self.measured == before:
                 break
         self.close()
-        return b"".join(self._chunks)
+        chunks, self._chunks = self._chunks, []
+        return b"".join(chunks)
 
     def connectionLost(self, reason: object) -> None:
         """The other end closed; called by the reactor."""

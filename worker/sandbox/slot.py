@@ -65,16 +65,17 @@ class SlotJob:
         """Every process of it is gone: what the pipes still hold is all that will ever come."""
         self._finished = True
         stdout, stderr = (self._pipes[name].finish() for name in ("stdout", "stderr"))
-        full = self._full or next((n for n, p in self._pipes.items() if p.truncated), None)
+        pipes, self._pipes = self._pipes, {}  # they hold us: a cycle would keep the output
+        full = self._full or next((n for n, p in pipes.items() if p.truncated), None)
         self.done.callback(
             Ending(
                 status=packet["ended"],
                 stdout=stdout,
                 stderr=stderr,
-                stdout_truncated=self._pipes["stdout"].truncated,
-                stderr_truncated=self._pipes["stderr"].truncated,
+                stdout_truncated=pipes["stdout"].truncated,
+                stderr_truncated=pipes["stderr"].truncated,
                 full=full,
-                measured=self._pipes[full].measured if full is not None else 0,
+                measured=pipes[full].measured if full is not None else 0,
                 wall_s=packet["wall_s"],
                 cpu_s=packet["cpu_s"],
                 max_rss_bytes=packet["max_rss_bytes"],
@@ -87,7 +88,8 @@ class SlotJob:
         if self._finished:
             return
         self._finished = True
-        for pipe in self._pipes.values():
+        pipes, self._pipes = self._pipes, {}
+        for pipe in pipes.values():
             pipe.close()
         self.done.errback(Failure(SandboxError(why)))
 

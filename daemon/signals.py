@@ -1,0 +1,47 @@
+"""SIGTERM and SIGINT: stop in order, and exit with 0 when that has gone well.
+
+twistd's own handlers would end the process by the same signal after the drain, which a service
+manager takes for a crash, and fail on the second one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ReactorNotRunning
+from twisted.logger import Logger
+
+log = Logger()
+
+
+def stop(reactor: Any) -> None:
+    """Stop the reactor, unless it is stopping already."""
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+def stop_on_signals(reactor: Any, hurry: Callable[[], None]) -> None:
+    """Install our handlers once the reactor runs; a second signal calls `hurry`."""
+    seen: list[int] = []
+
+    def take(number: int) -> None:
+        name = signal.Signals(number).name
+        seen.append(number)
+        if len(seen) == 1:
+            log.info("{name}: stopping in order; once more to hurry", name=name)
+            stop(reactor)
+        else:
+            log.info("{name}: hurrying", name=name)
+            hurry()
+
+    def handle(number: int, frame: object) -> None:
+        reactor.callFromThread(take, number)
+
+    def install() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, handle)
+
+    reactor.callWhenRunning(install)
