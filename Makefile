@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 FOLDERS := daemon protocols sched worker
-SOURCES := $(shell find $(FOLDERS) twisted -name '*.py') setup.py pyproject.toml
+SOURCES := $(shell find $(FOLDERS) twisted -name "*.py") $(wildcard sched/page/*) setup.py pyproject.toml
 
 .PHONY: run test test-slow bench lint dev clean
 .DELETE_ON_ERROR:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -50,14 +51,14 @@ class Limits:
     disk_bytes: int = int(RANGES["disk_bytes"].default)
 
 
-def complaint(name: str, value: object) -> str | None:
+def complaint(name: str, value: object, ranges: Mapping[str, Range] = RANGES) -> str | None:
     """Say what is wrong with one limit's value, or None.
 
     Zero, negative, NaN, infinite and absurd values are refused: none of them means "no limit".
     """
-    allowed = RANGES.get(name)
+    allowed = ranges.get(name)
     if allowed is None:
-        return f"unknown limit; known are {', '.join(RANGES)}"
+        return f"unknown limit; known are {', '.join(ranges)}"
     span = f"{allowed.minimum:g} to {allowed.maximum:g}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return f"must be a number, {span}"

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from attrs import frozen
+from attrs import field, frozen
 from pydantic import ValidationError
 from runyard.protocols.ids import new_task_id
-from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, STDIN_BYTES, limits_from
+from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, STDIN_BYTES, Limits
 from runyard.protocols.tasks import Task
+from runyard.sched.bodies import read_body
 from runyard.sched.decoding import Encoding, decode_code, parse_pairs, text_of
 from runyard.sched.errors import Kind, Problem, Refusal, malformed, shown
+from runyard.sched.limits import LimitPolicy, LimitRefused
 from runyard.sched.models import NOT_YET, ExecuteOptions, ExecuteRequest
 
-FORM = "application/x-www-form-urlencoded"
-JSON = "application/json"
-RAW = ("text/x-python", "text/plain")
 ENCODINGS: tuple[Encoding, ...] = ("auto", "once", "twice")
+
+
+@frozen
+class Policy:
+    """What this server takes now: its workers' runtimes, its operator's limits."""
+
+    runtimes: frozenset[str]
+    limits: LimitPolicy = field(factory=LimitPolicy)
 
 
 @frozen
@@ -29,7 +35,7 @@ class Admitted:
     wait: bool
 
 
-def admit_query(query: bytes, runtimes: frozenset[str]) -> Admitted:
+def admit_query(query: bytes, policy: Policy) -> Admitted:
     """Read ``GET /execute?code=...``.
 
     Raises:
@@ -42,43 +48,22 @@ def admit_query(query: bytes, runtimes: frozenset[str]) -> Admitted:
     if "code" not in fields:
         raise malformed("code", "nothing", "the program, as ?code=...")
     code = decode_code(fields.pop("code"), encoding.decode())  # type: ignore[arg-type]
-    return _admit(code, _options(fields), {}, runtimes)
+    return _admit(code, _options(fields), {}, policy)
 
 
-def admit_body(
-    body: bytes, content_type: str | None, query: bytes, runtimes: frozenset[str]
-) -> Admitted:
+def admit_body(body: bytes, content_type: str | None, query: bytes, policy: Policy) -> Admitted:
     """Read ``POST /execute``: JSON, a form, or the code itself with options as query.
 
     Raises:
         Refusal: why it is no task.
     """
-    media = (content_type or "").partition(";")[0].strip().lower()
-    if media == JSON:
-        _no_query(query, "JSON")
-        return _admit_json(body, runtimes)
-    if media == FORM:
-        _no_query(query, "form")
-        fields = parse_pairs(body, "form")
-        if "code" not in fields:
-            raise malformed("code", "nothing", "the program, as a field of the form")
-        return _admit(fields.pop("code"), _options(fields), {}, runtimes)
-    if media in RAW:
-        return _admit(body, _options(parse_pairs(query, "query")), {}, runtimes)
-    kinds = ", ".join([JSON, FORM, *RAW])
-    came = shown(content_type) if content_type else "(none)"
-    raise Refusal(Kind.MEDIA_TYPE, f"the content type {came} is not one of {kinds}")
+    read = read_body(body, content_type, query)
+    if read.document is not None:
+        return _admit_document(read.document, policy)
+    return _admit(read.code or b"", _options(read.fields or {}), {}, policy)
 
 
-def _no_query(query: bytes, kind: str) -> None:
-    if query:
-        raise malformed("query", query, f"no query with a {kind} body: its fields hold the options")
-
-
-def _admit_json(body: bytes, runtimes: frozenset[str]) -> Admitted:
-    document = parse_json(body)
-    if not isinstance(document, dict):
-        raise malformed("body", type(document).__name__, "a JSON object")
+def _admit_document(document: dict[str, Any], policy: Policy) -> Admitted:
     _refuse_not_yet(document)
     try:
         request = ExecuteRequest.model_validate(document, strict=True)
@@ -91,7 +76,7 @@ def _admit_json(body: bytes, runtimes: frozenset[str]) -> Admitted:
         "labels": tuple(request.labels.items()),
         "limits": request.limits.model_dump(exclude_none=True),
     }
-    return _admit(request.code.encode(), request, more, runtimes)
+    return _admit(request.code.encode(), request, more, policy)
 
 
 def _options(fields: dict[str, bytes]) -> ExecuteOptions:
@@ -103,9 +88,7 @@ def _options(fields: dict[str, bytes]) -> ExecuteOptions:
         _refuse_fields(error)
 
 
-def _admit(
-    code: bytes, options: ExecuteOptions, more: dict[str, Any], runtimes: frozenset[str]
-) -> Admitted:
+def _admit(code: bytes, options: ExecuteOptions, more: dict[str, Any], policy: Policy) -> Admitted:
     limits = dict(more.pop("limits", {}))
     if options.timeout is not None:
         if limits.get("wall_s", options.timeout) != options.timeout:
@@ -115,7 +98,7 @@ def _admit(
         id=new_task_id(),
         code=code,
         language=options.language,
-        limits=limits_from(limits),
+        limits=_limits(limits, policy),
         attempts=options.attempts,
         priority=options.priority,
         name=options.name,
@@ -123,9 +106,17 @@ def _admit(
         **more,
     )
     _check_sizes(task)
-    if task.language not in runtimes:
-        raise malformed("language", task.language, f"one of {', '.join(sorted(runtimes))}")
+    if task.language not in policy.runtimes:
+        raise malformed("language", task.language, f"one of {', '.join(sorted(policy.runtimes))}")
     return Admitted(task, options.wait)
+
+
+def _limits(values: dict[str, Any], policy: Policy) -> Limits:
+    try:
+        return policy.limits.apply(values)
+    except LimitRefused as error:
+        name = "timeout" if error.name == "wall_s" else f"limits.{error.name}"
+        raise malformed(name, values[error.name], error.allowed) from None
 
 
 def _check_sizes(task: Task) -> None:
@@ -164,32 +155,3 @@ def _refuse_fields(error: ValidationError) -> NoReturn:
     first = problems[0]
     text = f"unknown field {unknown[0]}" if unknown else f"{first.name}: {first.allowed}"
     raise Refusal(Kind.MALFORMED, text, problems)
-
-
-def parse_json(body: bytes) -> Any:
-    """Parse strict JSON: no NaN, no name twice, UTF-8.
-
-    Raises:
-        Refusal: with the line and the column of the fault.
-    """
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise malformed(shown(twice), "the name twice in one object", "each name once")
-        return found
-
-    def constant(name: str) -> NoReturn:
-        raise malformed("body", name, "finite numbers: JSON has no NaN and no Infinity")
-
-    text = text_of(body, "body")
-    try:
-        return json.loads(text, object_pairs_hook=once, parse_constant=constant)
-    except json.JSONDecodeError as error:
-        got = shown(text[error.pos : error.pos + 20]) if error.pos < len(text) else "the end"
-        where = f"line {error.lineno}, column {error.colno}"
-        raise malformed("body", f"{got} at {where}", f"JSON ({error.msg} at {where})") from None
-    except (RecursionError, ValueError):
-        raise malformed("body", "deep nesting or a huge number", "a plain JSON object") from None

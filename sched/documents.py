@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -11,8 +12,7 @@ from runyard.protocols.tasks import OURS, Ended, Outcome, Reason
 from runyard.sched.tickets import Ticket
 
 TAIL_BYTES = 4096
-LARGE_BYTES = 64 * 1024
-"""Documents whose streams hold more than this are made in a thread."""
+SLICE = 64 * 1024
 
 
 def task_document(ticket: Ticket, position: int | None, *, debug: bool) -> dict[str, Any]:
@@ -63,7 +63,14 @@ def _stream(name: str, data: bytes) -> dict[str, str]:
         return {name: data.decode()}
     except UnicodeDecodeError:
         encoded = base64.b64encode(data).decode()
-        return {name: data.decode("utf-8", "replace"), f"{name}_base64": encoded}
+        return {name: _replaced(data), f"{name}_base64": encoded}
+
+
+def _replaced(data: bytes) -> str:
+    """Decode with what is not UTF-8 replaced, in slices, so that other threads have their turn."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    pieces = [decoder.decode(data[at : at + SLICE]) for at in range(0, len(data), SLICE)]
+    return "".join(pieces) + decoder.decode(b"", final=True)
 
 
 def _limit(ended: Ended | None) -> dict[str, Any] | None:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from runyard.sched.answers import Answer
 from runyard.sched.errors import Kind, Refusal, malformed
 from runyard.sched.web import BoundedRequest
 
 LONGEST_POLL_S = 300.0
-
-
-def dump(document: Any) -> bytes:
-    """Give a document as JSON in UTF-8."""
-    return json.dumps(document, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def send(request: BoundedRequest, answer: Answer) -> bytes:
@@ -28,6 +20,11 @@ def send(request: BoundedRequest, answer: Answer) -> bytes:
 def not_allowed(allowed: str) -> Refusal:
     """Refuse a method, naming those that the path has."""
     return Refusal(Kind.METHOD, f"allowed are {allowed}", headers=(("Allow", allowed),))
+
+
+def no_path() -> Refusal:
+    """Refuse a path that there is not."""
+    return Refusal(Kind.NOT_FOUND, "there is no such path")
 
 
 def prefers_async(request: BoundedRequest) -> bool:

@@ -6,17 +6,21 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
 
 from klein import Klein
+from runyard.daemon.lag import measure_lag
 from runyard.daemon.threads import in_thread
 from runyard.daemon.waiting import within
 from runyard.protocols.ids import TASK_ID
 from runyard.protocols.tasks import Reason, State
-from runyard.sched.admission import Admitted, admit_body, admit_query
+from runyard.sched.admission import Admitted, Policy, admit_body, admit_query
 from runyard.sched.answers import Answer, answer_json, answer_refusal, answer_text, wants_json
 from runyard.sched.backlog import Backlog, Full
 from runyard.sched.dispatcher import Dispatcher, Draining
-from runyard.sched.documents import LARGE_BYTES, document_status, task_document
+from runyard.sched.documents import document_status, task_document
 from runyard.sched.errors import Kind, Refusal, malformed
-from runyard.sched.exchange import dump, no_query, not_allowed, prefers_async, send, wait_seconds
+from runyard.sched.exchange import no_path, no_query, not_allowed, prefers_async, send, wait_seconds
+from runyard.sched.jsontext import LARGE_BYTES, dump_json
+from runyard.sched.limits import LimitPolicy
+from runyard.sched.pages import Pages
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
 from runyard.sched.web import BoundedRequest
@@ -48,6 +52,7 @@ class Api:
 
     app = Klein()
     app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
 
     def __init__(
         self,
@@ -61,6 +66,7 @@ class Api:
         debug: bool,
         max_wait: float = 300.0,
         confirm: float = 5.0,
+        limits: LimitPolicy | None = None,
     ) -> None:
         self._clock = clock
         self._pool = pool
@@ -69,8 +75,10 @@ class Api:
         self._roster = roster
         self._dispatcher = dispatcher
         self._debug = debug
+        self._pages = Pages()
         self._max_wait = max_wait
         self._confirm = confirm
+        self._limits = limits or LimitPolicy()
 
     @app.route("/execute", methods=["GET", "POST"])
     async def execute(self, request: BoundedRequest) -> bytes:
@@ -154,12 +162,29 @@ class Api:
         status = {"status": "unready", "reasons": reasons} if reasons else {"status": "ready"}
         return send(request, answer_json(status, 503 if reasons else 200))
 
+    @app.route("/", methods=["GET"], defaults={"name": "index.html"})
+    @app.route("/page/<name>", methods=["GET"])
+    def page(self, request: BoundedRequest, name: str) -> bytes:
+        """Serve the web page and its files."""
+        answer = self._pages.get(name)
+        if answer is None:
+            raise no_path()
+        return send(request, answer)
+
     @app.route("/debug/counts", methods=["GET"])
     def counts(self, request: BoundedRequest) -> bytes:
         """Count what is under way, so that one can see that nothing piles up (debug server)."""
         if not self._debug:
-            raise Refusal(Kind.NOT_FOUND, "there is no such path")
+            raise no_path()
         return send(request, answer_json(self._dispatcher.counts()))
+
+    @app.route("/debug/lag", methods=["GET"])
+    async def lag(self, request: BoundedRequest) -> bytes:
+        """Watch for ``?wait=SECONDS`` how long the reactor keeps others waiting (debug server)."""
+        if not self._debug:
+            raise no_path()
+        seconds = wait_seconds(request) or 1.0
+        return send(request, answer_json(await measure_lag(self._clock, seconds)))
 
     @app.handle_errors(Refusal)
     def refused(self, request: IRequest, failure: Failure) -> bytes:
@@ -174,7 +199,7 @@ class Api:
             allowed = set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}
             return self._refuse(request, not_allowed(", ".join(sorted(allowed))))
         if isinstance(error, NotFound):
-            return self._refuse(request, Refusal(Kind.NOT_FOUND, "there is no such path"))
+            return self._refuse(request, no_path())
         log.failure("a request was routed nowhere", failure)
         return self._refuse(request, Refusal(Kind.MALFORMED, "the path cannot be understood"))
 
@@ -192,12 +217,13 @@ class Api:
 
     async def _admit(self, request: BoundedRequest) -> Admitted:
         runtimes = frozenset(self._roster.runtimes_seen) or KNOWN_RUNTIMES
+        policy = Policy(runtimes, self._limits)
         query = request.query
         if request.method == b"GET":
-            return await self._maybe_in_thread(len(query), admit_query, query, runtimes)
+            return await self._maybe_in_thread(len(query), admit_query, query, policy)
         body: bytes = request.content.read()
         media = request.getHeader("content-type")
-        return await self._maybe_in_thread(len(body), admit_body, body, media, query, runtimes)
+        return await self._maybe_in_thread(len(body), admit_body, body, media, query, policy)
 
     async def _maybe_in_thread(
         self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -242,9 +268,11 @@ class Api:
     ) -> bytes:
         pending = ticket.state is State.PENDING
         position = self._backlog.position(ticket) if pending else None
-        document = task_document(ticket, position, debug=self._debug)
         ended = ticket.ended
         size = len(ended.stdout) + len(ended.stderr) if ended is not None else 0
-        body = await self._maybe_in_thread(size, dump, document)
+        body = await self._maybe_in_thread(size, self._document, ticket, position)
         status = document_status(ended) if status is None else status
         return send(request, Answer.of_ticket(ticket, status, body, "application/json"))
+
+    def _document(self, ticket: Ticket, position: int | None) -> bytes:
+        return dump_json(task_document(ticket, position, debug=self._debug))

@@ -18,21 +18,23 @@ from runyard.daemon.keys import (
     read_private,
     read_secret,
 )
-from runyard.daemon.options import seconds, task_files, whole
 from runyard.daemon.signals import stop_on_signals
 from runyard.daemon.threads import PoolService
 from runyard.protocols.limits import MIB
 from runyard.sched.attempts import Timing
 from runyard.sched.backlog import Backlog
+from runyard.sched.browser import BrowserRules
 from runyard.sched.dispatcher import Dispatcher, Settings
+from runyard.sched.gate import browser_gate
 from runyard.sched.http import Api
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.local import LocalWorker, command
+from runyard.sched.options import Options
 from runyard.sched.recovery import hold_time
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.service import SchedulerService, banner
 from runyard.sched.tickets import Tickets
-from runyard.sched.web import IDLE_S, BoundedSite
+from runyard.sched.web import BoundedSite, WebLimits
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
 from twisted.python import usage
@@ -41,79 +43,6 @@ KEEP_TASKS = 10_000
 KEEP_BYTES = 256 * MIB
 PASSED_ON = ("slots", "task-files")
 UNIX_PATH_BYTES = 107
-
-
-class Options(usage.Options):
-    """``twistd scheduler``."""
-
-    synopsis = "[options]"
-    longdesc = "Takes programs over HTTP, has workers run them, and answers with what happened."
-    optParameters = [
-        ["port", None, 5000, "The production port.", whole("port", 0, 65535)],
-        ["debug-port", None, 5001, "The debug port.", whole("debug-port", 0, 65535)],
-        ["interface", None, "127.0.0.1", "The address that both ports listen on."],
-        ["state", None, ".runyard", "The folder that this scheduler keeps its state in."],
-        ["local-workers", None, 1, "How many workers to start here when no --worker is named.",
-         whole("local-workers", 0, 64)],
-        ["slots", None, None, "Slots of each local worker [the machine's cores]."],
-        ["task-files", None, None, "A folder whose files tasks find beside their own."],
-        ["max-queue", None, 10000, "How many tasks may wait.", whole("max-queue", 1, 10_000_000)],
-        ["max-queue-bytes", None, 256 * MIB, "How many bytes waiting tasks may hold.",
-         whole("max-queue-bytes", 1, 1 << 40)],
-        ["max-wait", None, 300, "Seconds that a waiting call is held.",
-         seconds("max-wait", 0.05, 86400)],
-        ["start-timeout", None, 300, "Seconds that a task may wait for a worker that fits.",
-         seconds("start-timeout", 0.05, 86400 * 7)],
-        ["keep", None, 86400, "Seconds that finished tasks are kept.",
-         seconds("keep", 0, 86400 * 365)],
-        ["heartbeat", None, 5, "Seconds between signs of life on a link.",
-         seconds("heartbeat", 0.05, 3600)],
-        ["silence", None, 15, "Seconds of silence that end a link.",
-         seconds("silence", 0.1, 3600)],
-        ["confirm", None, 5, "Seconds in which a cancelled task must be gone.",
-         seconds("confirm", 0.05, 3600)],
-        ["drain-timeout", None, 30, "Seconds that running tasks get when it is told to stop.",
-         seconds("drain-timeout", 0, 3600)],
-    ]  # fmt: skip
-    optFlags = [
-        ["allow-unsandboxed", None, "Let the local workers run tasks with isolation 'none'."],
-        ["allow-anonymous", None, "Listen beyond this machine without API keys."],
-        ["banner", None, "Tell on standard output where to go, once the first worker is there."],
-    ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["python"] = []
-        self["worker"] = []
-
-    def opt_python(self, value: str) -> None:
-        """[NAME=]PATH: an interpreter of the local workers; repeatable."""
-        self["python"].append(value)
-
-    def opt_worker(self, value: str) -> None:
-        """A worker's address, unix:PATH or tcp:127.0.0.1:PORT; repeatable."""
-        self["worker"].append(value)
-
-    def opt_api_keys(self, value: str) -> None:
-        """Not supported yet."""
-        raise usage.UsageError("--api-keys is not supported yet")
-
-    def postOptions(self) -> None:
-        """Check what belongs together."""
-        try:
-            loopback = ip_address(self["interface"]).is_loopback
-        except ValueError:
-            raise usage.UsageError(
-                f"--interface {self['interface']}: must be an IP address"
-            ) from None
-        if not loopback and not self["allow-anonymous"]:
-            raise usage.UsageError(
-                f"--interface {self['interface']}: everybody who reaches it could run code;"
-                " say --allow-anonymous if that is what you want"
-            )
-        if self["silence"] <= self["heartbeat"]:
-            raise usage.UsageError("--silence must be longer than --heartbeat")
-        task_files(self["task-files"])
 
 
 def makeService(options: Options) -> MultiService:
@@ -148,13 +77,16 @@ def _build(reactor: Any, options: Options) -> MultiService:
     )
     dispatcher = Dispatcher(reactor, tickets, backlog, roster, settings)
     threads = PoolService(2, "http")
+    origins, names = frozenset(options["allow-origin"]), frozenset(options["host-name"])
+    gate = browser_gate(BrowserRules(origins, names))
 
     def site(debug: bool) -> BoundedSite:
         api = Api(
             reactor, threads.pool, tickets, backlog, roster, dispatcher,
             debug=debug, max_wait=options["max-wait"], confirm=options["confirm"],
+            limits=options["limit"],
         )  # fmt: skip
-        return BoundedSite(api.app.resource(), reactor=reactor, timeout=IDLE_S)
+        return BoundedSite(api.app.resource(), reactor, _web_limits(options), gate)
 
     def link(endpoint: Any, address: str) -> WorkerLink:
         return WorkerLink(reactor, endpoint, address, links_of, roster, dispatcher.worker_dead)
@@ -179,6 +111,17 @@ def _build(reactor: Any, options: Options) -> MultiService:
     threads.setServiceParent(parent)
     service.setServiceParent(parent)
     return parent
+
+
+def _web_limits(options: Options) -> WebLimits:
+    return WebLimits(
+        request_line=options["max-request-line"],
+        headers=options["max-headers"],
+        body=options["max-body"],
+        connections=options["max-connections"],
+        idle=options["idle-timeout"],
+        head=options["head-timeout"],
+    )
 
 
 MakeLink = Callable[[Any, str], WorkerLink]

@@ -57,4 +57,6 @@ def test_a_wheel_holds_every_module_and_nothing_else(tmp_path: Path) -> None:
     inside = {line.split()[0] for line in names.splitlines()[1:] if ".dist-info" not in line}
     folders = ("daemon/", "protocols/", "sched/", "worker/")
     modules = [n for n in listed if n.startswith(folders) and n.endswith(".py")]
-    assert inside == {f"runyard/{n}" for n in modules} | {"twisted/plugins/runyard_plugin.py"}
+    pages = [n for n in listed if n.startswith("sched/page/")]
+    expected = {f"runyard/{n}" for n in [*modules, *pages]}
+    assert inside == expected | {"twisted/plugins/runyard_plugin.py"}

@@ -63,7 +63,7 @@ def soak(runyard: System, tasks: int) -> None:
 
     def settled() -> bool:
         after[:] = [quiet(runyard)]
-        return after[0] == before
+        return bool(after[0] == before)
 
     try:
         eventually("everything as before", settled)

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 from runyard.protocols.limits import CODE_BYTES, STDIN_BYTES
-from runyard.sched.admission import admit_body, admit_query, parse_json
+from runyard.sched.admission import Policy, admit_body, admit_query
 from runyard.sched.errors import Kind, Refusal
+from runyard.sched.jsontext import parse_json
 
-RUNTIMES = frozenset({"python", "python:crawler"})
+POLICY = Policy(frozenset({"python", "python:crawler"}))
 
 
 def post(document: Any) -> Any:
-    return admit_body(json.dumps(document).encode(), "application/json", b"", RUNTIMES)
+    return admit_body(json.dumps(document).encode(), "application/json", b"", POLICY)
 
 
 def refusal(document: Any) -> Refusal:
@@ -85,7 +86,7 @@ def test_each_fault_is_named_with_what_is_allowed(
 def test_what_is_not_built_yet_is_told_apart_from_what_is_unknown(field: str) -> None:
     assert "not supported yet" in str(refusal({"code": "1", field: None}).detail)
     with pytest.raises(Refusal, match="not supported yet"):
-        admit_query(b"code=1&" + field.encode() + b"=1", RUNTIMES)
+        admit_query(b"code=1&" + field.encode() + b"=1", POLICY)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_json_that_parsers_disagree_about_is_refused(body: bytes) -> None:
 
 
 def test_raw_code_takes_its_options_from_the_query_and_stays_as_it_is() -> None:
-    admitted = admit_body(b"\xef\xbb\xbfprint('\xe4')", "text/x-python", b"timeout=2", RUNTIMES)
+    admitted = admit_body(b"\xef\xbb\xbfprint('\xe4')", "text/x-python", b"timeout=2", POLICY)
     assert admitted.task.code == b"\xef\xbb\xbfprint('\xe4')"
     assert admitted.task.limits.wall_s == 2
 
@@ -130,21 +131,21 @@ def test_a_form_is_read_whatever_the_case_and_charset_of_its_type() -> None:
         "application/x-www-form-urlencoded",
         "Application/X-WWW-Form-URLEncoded; charset=UTF-8",
     ):
-        task = admit_body(b"code=print(%27a;b%27)&timeout=1.5", media, b"", RUNTIMES).task
+        task = admit_body(b"code=print(%27a;b%27)&timeout=1.5", media, b"", POLICY).task
         assert (task.code, task.limits.wall_s) == (b"print('a;b')", 1.5)
 
 
-@pytest.mark.parametrize("media", [None, "", "text/html", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("media", [None, "", "text/html", "multipart/mixed; boundary=x"])
 def test_another_content_type_is_named_in_the_refusal(media: str | None) -> None:
     with pytest.raises(Refusal) as caught:
-        admit_body(b"print(1)", media, b"", RUNTIMES)
+        admit_body(b"print(1)", media, b"", POLICY)
     assert caught.value.kind is Kind.MEDIA_TYPE
     assert "application/json" in caught.value.detail
 
 
 def test_options_in_two_places_are_refused_not_ignored() -> None:
     with pytest.raises(Refusal, match="no query"):
-        admit_body(b'{"code": "1"}', "application/json", b"timeout=1", RUNTIMES)
+        admit_body(b'{"code": "1"}', "application/json", b"timeout=1", POLICY)
 
 
 def test_sizes_are_checked_each_by_its_name() -> None:
@@ -159,7 +160,7 @@ def test_sizes_are_checked_each_by_its_name() -> None:
 
 
 def test_a_query_s_text_values_are_read_as_numbers_and_checked_like_them() -> None:
-    task = admit_query(b"code=print(1)&timeout=2.5&name=x&priority=3", RUNTIMES).task
+    task = admit_query(b"code=print(1)&timeout=2.5&name=x&priority=3", POLICY).task
     assert (task.limits.wall_s, task.name, task.priority) == (2.5, "x", 3)
     for bad in (
         b"timeout=0",
@@ -170,7 +171,7 @@ def test_a_query_s_text_values_are_read_as_numbers_and_checked_like_them() -> No
         b"encoding=x",
     ):
         with pytest.raises(Refusal):
-            admit_query(b"code=1&" + bad, RUNTIMES)
+            admit_query(b"code=1&" + bad, POLICY)
 
 
 def test_a_refusal_as_text_is_never_json() -> None:

@@ -41,7 +41,7 @@ class Stage:
             self.clock, pool, self.tickets, backlog, self.roster, self.dispatcher, debug=debug
         )  # fmt: skip
         self.agent = RequestTraversalAgent(api.app.resource())
-        self.agent._serverFactory = BoundedSite(api.app.resource(), reactor=self.clock)
+        self.agent._serverFactory = BoundedSite(api.app.resource(), self.clock)
         self.client = HTTPClient(self.agent, data_to_body_producer=_SynchronousProducer)
 
     def worker(self, **more: Any) -> FakeRunner:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from runyard.sched.web import BODY, HEADERS, IDLE_S, REQUEST_LINE, BoundedSite
+from runyard.sched.answers import Answer
+from runyard.sched.web import BoundedSite, WebLimits
 from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
+
+LIMITS = WebLimits()
+REQUEST_LINE, HEADERS, BODY, IDLE_S = 262_144, 65_536, 33_554_432, 60.0
 
 
 class Echo(Resource):
@@ -28,12 +34,12 @@ class Echo(Resource):
 class Line:
     """One connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: WebLimits = LIMITS, site: Any = None) -> None:
         self.echo = Echo()
         self.clock = Clock()
         address = IPv4Address("TCP", "127.0.0.1", 1)
-        site = BoundedSite(self.echo, reactor=self.clock, timeout=IDLE_S)
-        self.channel: Any = site.buildProtocol(address)
+        self.site = site or BoundedSite(self.echo, self.clock, limits)
+        self.channel: Any = self.site.buildProtocol(address)
         self.transport = StringTransport(hostAddress=address, peerAddress=address)
         self.channel.makeConnection(self.transport)
 
@@ -46,7 +52,7 @@ class Line:
         return int(self.transport.value().split()[1])
 
     def close(self) -> None:
-        self.channel.connectionLost(None)
+        self.channel.connectionLost(Failure(ConnectionDone()))
         for call in self.clock.getDelayedCalls():
             call.cancel()
 
@@ -142,3 +148,86 @@ def test_pipelined_requests_are_answered_in_order(line: Line) -> None:
     line.feed(one + one.replace(b"POST /1", b"POST /2"))
     assert [path for path, _, _ in line.echo.seen] == [b"/1", b"/2"]
     assert line.transport.value().count(b"200 OK") == 2
+
+
+def test_a_head_that_drips_in_is_refused_in_time_however_often_it_drips(line: Line) -> None:
+    line.feed(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    for _ in range(30):
+        line.feed(b"A: b\r\n")
+        line.clock.advance(1)
+    assert line.status() == 408
+    assert line.transport.disconnecting
+    assert line.echo.seen == []
+
+
+def test_a_body_that_drips_in_is_refused_and_a_steady_one_is_not(line: Line) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    line.feed(head)
+    for _ in range(30):
+        line.feed(b"x" * 40_000)
+        line.clock.advance(5)
+    assert [size for _, _, size in line.echo.seen] == [1_000_000]
+    line.feed(head)
+    for _ in range(20):
+        line.feed(b"x" * 100)
+        line.clock.advance(1)
+    assert b" 408 " in line.transport.value()
+    assert len(line.echo.seen) == 1
+
+
+def test_time_that_a_task_takes_is_not_counted_against_its_request(line: Line) -> None:
+    line.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert len(line.echo.seen) == 1
+    line.clock.advance(LIMITS.head + 1)
+    assert b" 408 " not in line.transport.value()
+
+
+def test_one_connection_too_many_is_told_so_and_room_comes_back() -> None:
+    first = Line(WebLimits(connections=1))
+    second = Line(site=first.site)
+    assert second.status() == 503
+    assert second.transport.disconnecting
+    second.close()
+    first.close()
+    third = Line(site=first.site)
+    third.channel.dataReceived(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert third.status() == 200
+    third.close()
+    for call in first.clock.getDelayedCalls():
+        call.cancel()
+
+
+class HalfClosing(StringTransport):
+    half_closed = False
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+
+def test_a_refused_client_that_still_sends_is_listened_to_for_a_while_and_not_kept() -> None:
+    made = Line()
+    transport = HalfClosing()
+    made.channel.transport = transport
+    made.channel.dataReceived(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+    assert int(transport.value().split()[1]) == 413
+    assert transport.half_closed
+    assert not transport.disconnecting
+    for _ in range(100):
+        made.channel.dataReceived(b"x" * 65_536)
+    assert not made.channel._buffer
+    made.clock.advance(LIMITS.linger)
+    assert transport.disconnected
+    made.close()
+
+
+def test_the_gate_answers_before_anything_is_routed() -> None:
+    echo, clock = Echo(), Clock()
+    site = BoundedSite(echo, clock, LIMITS, lambda request: Answer(403, b"no", "text/plain"))
+    line = Line(site=site)
+    line.feed(b"GET /execute?code=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert line.status() == 403
+    assert line.transport.value().endswith(b"no")
+    assert echo.seen == []
+    line.close()
+    for call in clock.getDelayedCalls():
+        call.cancel()
