@@ -1,0 +1,254 @@
+"""What is huge, slow or odd at the real socket: a right answer, flat memory, a live reactor."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote_plus, urlsplit
+
+import psutil
+import pytest
+import requests
+from harness import System, system
+
+MIB = 1024 * 1024
+LAG_MS = 50.0
+
+
+@pytest.fixture(scope="module")
+def runyard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder: Path = tmp_path_factory.mktemp("front") / "state"
+    with system(folder, "--head-timeout=1", "--max-connections=40") as running:
+        yield running
+
+
+class Client:
+    """A raw connection."""
+
+    def __init__(self, runyard: System) -> None:
+        parts = urlsplit(runyard.url)
+        assert parts.hostname is not None
+        self.socket = socket.create_connection((parts.hostname, parts.port or 0), timeout=30)
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def answer(self) -> tuple[int, bytes]:
+        """Read to the end of the connection or of the first answer; give (status, everything)."""
+        data = b""
+        while b"\r\n\r\n" not in data or len(data) < _length(data):
+            piece = self.socket.recv(65_536)
+            if not piece:
+                break
+            data += piece
+        assert data, "closed without a word"
+        return int(data.split(b" ", 2)[1]), data
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+
+def _length(data: bytes) -> int:
+    head, _, _ = data.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            return len(head) + 4 + int(line.partition(b":")[2])
+    return 1 << 62
+
+
+class Watch:
+    """Watches the scheduler's reactor and memory while something is done to it."""
+
+    def __init__(self, runyard: System, seconds: float) -> None:
+        self._process = psutil.Process(runyard.daemon.pid)
+        self._before = self._process.memory_info().rss
+        self._pool = ThreadPoolExecutor(1)
+        self._lag: Future[requests.Response] = self._pool.submit(
+            requests.get, f"{runyard.debug_url}/debug/lag", params={"wait": seconds}, timeout=60
+        )
+
+    def growth(self) -> int:
+        return int(self._process.memory_info().rss) - int(self._before)
+
+    def lag(self) -> float:
+        worst: float = self._lag.result().json()["worst_ms"]
+        self._pool.shutdown()
+        return worst
+
+
+def test_a_300_mb_chunked_body_is_cut_off_with_413_and_memory_stays_flat(runyard: System) -> None:
+    watch = Watch(runyard, 2)
+    with Client(runyard) as client:
+        client.send(
+            b"POST /execute HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        chunk = b"%x\r\n" % MIB + b"x" * MIB + b"\r\n"
+        for _ in range(300):
+            client.send(chunk)
+        status, _ = client.answer()
+    assert status == 413
+    assert watch.growth() < 80 * MIB, "32 MiB are kept while they might still be a request"
+    assert watch.lag() < LAG_MS
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+def test_a_100_gb_content_length_is_413_at_once(runyard: System, expect: bytes) -> None:
+    with Client(runyard) as client:
+        head = b"POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000000\r\n"
+        client.send(head + expect + b"\r\n")
+        status, data = client.answer()
+    assert status == 413
+    assert b"100 Continue" not in data
+    assert b"at most 33554432" in data
+
+
+def test_a_413_reaches_a_client_that_sends_everything_first(runyard: System) -> None:
+    answer = requests.post(
+        f"{runyard.url}/execute", data=b"x" * (40 * MIB), timeout=60,
+        headers={"Content-Type": "text/x-python"},
+    )  # fmt: skip
+    assert answer.status_code == 413
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("size", "expected"), [(20_000, 200), (60_000, 200), (200_000, 431)])
+def test_headers_up_to_their_limit_pass_and_beyond_it_are_431(
+    runyard: System, size: int, expected: int
+) -> None:
+    headers = b"".join(b"X-%d: %s\r\n" % (n, b"y" * 990) for n in range(size // 1000))
+    with Client(runyard) as client:
+        client.send(
+            b"GET /execute?code=print(1) HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n"
+        )
+        status, _ = client.answer()
+    assert status == expected
+
+
+@pytest.mark.parametrize("size", [15_000, 16_384, 20_000, 70_000, 255 * 1024 - 200])
+def test_a_long_twice_encoded_get_runs_whole(runyard: System, size: int) -> None:
+    program = "print(1)#"
+    once = quote_plus(program)
+    encoded = quote_plus(once + "x" * (size - len(quote_plus(once))))
+    watch = Watch(runyard, 0.5)
+    answer = requests.get(f"{runyard.url}/execute?code={encoded}", timeout=30)
+    assert (answer.status_code, answer.content) == (200, b"1\n")
+    assert watch.lag() < LAG_MS
+
+
+def test_one_that_is_too_long_is_414_and_the_next_connection_works(runyard: System) -> None:
+    answer = requests.get(f"{runyard.url}/execute?code=print(1)%23{'x' * 270_000}", timeout=30)
+    assert answer.status_code == 414
+    assert "POST" in answer.json()["detail"]
+    assert runyard.get("print(1)").text == "1\n"
+
+
+def test_the_largest_request_and_result_do_not_stall_the_reactor(runyard: System) -> None:
+    stdin = 'abcdefgh"\n\x01é' * (16 * MIB // 13)
+    document = {
+        "code": "import sys; sys.stdout.write(sys.stdin.read())",
+        "stdin": stdin, "limits": {"output_bytes": 16 * MIB}, "timeout": 60,
+    }  # fmt: skip
+    body = json.dumps(document, ensure_ascii=False).encode()
+    watch = Watch(runyard, 6)
+    answer = requests.post(
+        f"{runyard.url}/execute", data=body, timeout=60,
+        headers={"Content-Type": "application/json"},
+    )  # fmt: skip
+    assert answer.json()["stdout"] == stdin
+    assert watch.lag() < 4 * LAG_MS, "on a machine that does other things too"
+
+
+BOMBS = {
+    "arrays": b"[" + b"[]," * (10 * MIB) + b"[]]",
+    "nesting": b"[" * (30 * MIB),
+    "objects": b'{"a":' * (6 * MIB),
+    "digits": b'{"timeout": ' + b"9" * (30 * MIB) + b"}",
+    "names": b'{"a":1,' * MIB,
+    "escapes": b'{"code": "' + b"\\u0000" * (5 * MIB) + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_of_json_is_refused_with_others_served_beside_it(runyard: System, name: str) -> None:
+    watch = Watch(runyard, 1.5)
+    with ThreadPoolExecutor(1) as pool:
+        bomb = pool.submit(
+            requests.post, f"{runyard.url}/execute", data=BOMBS[name], timeout=60,
+            headers={"Content-Type": "application/json"},
+        )  # fmt: skip
+        assert runyard.get("print('beside')").text == "beside\n"
+        answer = bomb.result()
+    assert answer.status_code == 400, answer.text[:200]
+    assert len(answer.content) < 2000
+    assert watch.lag() < 4 * LAG_MS
+
+
+def test_a_dripping_client_is_told_and_closed(runyard: System) -> None:
+    with Client(runyard) as client:
+        client.send(b"GET /execute?code=print(1) HTTP/1.1\r\nHost: localhost\r\n")
+        status, data = client.answer()
+        assert status == 408
+        assert b"too little" in data
+        assert client.socket.recv(1000) == b""
+
+
+def test_connections_are_capped_and_served_again_when_some_are_gone(runyard: System) -> None:
+    clients = [Client(runyard) for _ in range(40)]
+    try:
+        with Client(runyard) as one_more:
+            status, data = one_more.answer()
+            assert status == 503
+            assert b"40 connections" in data
+    finally:
+        for client in clients:
+            client.socket.close()
+    assert runyard.get("print(1)").text == "1\n"
+
+
+SAME = "print('x;y=z', '100%', 'a+b', 'q?r#s')"
+
+
+def forms() -> dict[str, dict[str, Any]]:
+    encoded = f"code={quote_plus(SAME)}"
+    form = "application/x-www-form-urlencoded"
+    return {
+        "form": {"data": encoded, "headers": {"Content-Type": form}},
+        "charset": {"data": encoded, "headers": {"Content-Type": f"{form}; charset=UTF-8"}},
+        "case": {"data": encoded, "headers": {"Content-Type": form.title()}},
+        "json": {"json": {"code": SAME}},
+        "multipart": {"files": {"code": (None, SAME)}},
+        "file": {"files": {"code": ("main.py", SAME, "text/x-python")}},
+        "raw": {"data": SAME, "headers": {"Content-Type": "text/plain"}},
+    }
+
+
+@pytest.mark.parametrize("name", forms())
+def test_the_same_program_gives_the_same_in_every_form(runyard: System, name: str) -> None:
+    answer = requests.post(f"{runyard.url}/execute", timeout=30, **forms()[name])
+    assert answer.json()["stdout"] == "x;y=z 100% a+b q?r#s\n"
+
+
+def test_a_body_without_a_type_is_told_which_there_are(runyard: System) -> None:
+    answer = requests.post(f"{runyard.url}/execute", data=b"print(1)", timeout=30)
+    assert answer.status_code == 415
+    assert "multipart/form-data" in answer.json()["detail"]
+
+
+def test_pipelined_requests_are_answered_in_order(runyard: System) -> None:
+    def get(n: int) -> bytes:
+        return b"GET /execute?code=print(%d) HTTP/1.1\r\nHost: localhost\r\n\r\n" % n
+
+    with Client(runyard) as client:
+        client.send(get(1) + get(2) + get(3).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        data = b""
+        while piece := client.socket.recv(65_536):
+            data += piece
+    bodies = [part.partition(b"\r\n\r\n")[2][:1] for part in data.split(b"HTTP/1.1 ")[1:]]
+    assert bodies == [b"1", b"2", b"3"]
