@@ -27,6 +27,9 @@ def measure(server: Server, clients: int, requests: int) -> tuple[Measured, floa
     """Run one phase; give what the client saw and the CPU ms of each run."""
     before = server.cpu_ms()
     measured = drive(server.url, clients, requests)
+    if measured.wrong:
+        text = measured.example.decode("utf-8", "replace")
+        print(f"{server.name}: {measured.wrong} wrong answers, the first:\n{text}", file=sys.stderr)
     return measured, (server.cpu_ms() - before) / requests
 
 

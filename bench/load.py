@@ -19,11 +19,16 @@ _serial = itertools.count()
 
 @dataclass
 class Measured:
-    """What a phase gave: milliseconds of each request, seconds of the whole, wrong answers."""
+    """What a phase gave: milliseconds of each request, seconds of the whole, wrong answers.
+
+    Attributes:
+        example: The first wrong answer.
+    """
 
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
     wrong: int = 0
+    example: bytes = b""
 
     @property
     def rate(self) -> float:
@@ -42,6 +47,7 @@ class Connection:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname, parts.port)
+        self._host = parts.netloc
         self._expected = b""
         self._data = bytearray()
         self._began = 0.0
@@ -59,7 +65,8 @@ class Connection:
         code = quote(f"print('{token}')", safe="")
         self._data.clear()
         self._began = time.perf_counter()
-        self.socket.sendall(f"GET /execute?code={code} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        head = f"GET /execute?code={code} HTTP/1.1\r\nHost: {self._host}\r\n\r\n"
+        self.socket.sendall(head.encode())
 
     def take(self, measured: Measured) -> bool:
         """Read what came; whether the answer is whole. A connection that ended counts as wrong."""
@@ -69,7 +76,9 @@ class Connection:
         if piece and body is None:
             return False
         measured.latencies.append((time.perf_counter() - self._began) * 1000)
-        measured.wrong += status != b"200" or body != self._expected
+        if status != b"200" or body != self._expected:
+            measured.wrong += 1
+            measured.example = measured.example or bytes(self._data)
         return True
 
     def _answer(self) -> tuple[bytes, bytes | None]:

@@ -7,6 +7,7 @@ manager takes for a crash, and fail on the second one.
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,8 @@ def stop_on_signals(reactor: Any, hurry: Callable[[], None]) -> None:
         reactor.callFromThread(take, number)
 
     def install() -> None:
+        gc.collect()
+        gc.freeze()  # what the imports made is never garbage: collections stay short
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, handle)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from attrs import define, field, frozen
@@ -172,6 +173,10 @@ class WorkerConnection(MessageReceiver):
             self._link.roster.refresh(self.worker)
 
 
+def _jitter() -> float:
+    return random.random() * DIAL_S  # noqa: S311 (it spreads dials, it hides nothing)
+
+
 class WorkerLink(Factory):
     """Keeps one address dialled, with a back-off that stays well below every lease."""
 
@@ -192,7 +197,7 @@ class WorkerLink(Factory):
         self.roster = roster
         self.boot: str | None = None
         self._reborn = reborn
-        policy = backoffPolicy(initialDelay=DIAL_S, maxDelay=DIAL_MOST_S, factor=1.5)
+        policy = backoffPolicy(DIAL_S, DIAL_MOST_S, factor=1.5, jitter=_jitter)
         self.service = ClientService(endpoint, self, retryPolicy=policy, clock=clock)
 
     def buildProtocol(self, addr: IAddress | None) -> WorkerConnection:

@@ -57,7 +57,7 @@ def send(channel: socket.socket, packet: dict[str, Any]) -> None:
         channel.send(json.dumps(packet).encode())
 
 
-def become(order: dict[str, Any], descriptors: list[int]) -> None:
+def become(order: dict[str, Any], descriptors: list[int], launcher: int) -> None:
     """Turn this forked child into the job; returns only by raising."""
     os.setsid()
     for target, source in enumerate(descriptors[2:]):
@@ -71,9 +71,9 @@ def become(order: dict[str, Any], descriptors: list[int]) -> None:
         os.setresuid(order["uid"], order["uid"], order["uid"])
     # After setresuid, which clears it: the job must not outlive this process.
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != launcher:
+        raise OSError("the helper ended while the job was started")
     os.chdir(order["cwd"])
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # CPython and we ignore these
-        signal.signal(number, signal.SIG_DFL)
     os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 (that is our purpose)
 
 
@@ -92,21 +92,34 @@ def furnish(order: dict[str, Any], code: int) -> None:
             os.chown(path, order["uid"], order["gid"])
 
 
+def discard(order: dict[str, Any]) -> None:
+    """Remove the job's folder: quickly where it holds only what we made."""
+    cwd = order["cwd"]
+    try:
+        for name in (order["program"], *(name for name, _ in order["task_files"])):
+            os.unlink(os.path.join(cwd, name))
+        os.rmdir(os.path.join(cwd, "tmp"))
+        os.rmdir(cwd)
+    except OSError:
+        shutil.rmtree(cwd, ignore_errors=True)
+
+
 def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
     """Fork the job; give its pid. Raises OSError with what stopped it before its exec."""
     report, write_end = os.pipe()
+    launcher = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             os.dup2(write_end, REPORT, inheritable=False)
-            become(order, descriptors)
+            become(order, descriptors, launcher)
         except BaseException as error:  # noqa: BLE001 (a forked child must never return)
             os.write(REPORT, f"{type(error).__name__}: {error}".encode()[:1000])
         finally:
             os._exit(127)
     os.close(write_end)
-    with os.fdopen(report, "rb") as pipe:
-        trouble = pipe.read()
+    trouble = os.read(report, 1000)
+    os.close(report)
     if trouble:
         os.waitpid(pid, 0)
         raise OSError(trouble.decode("utf-8", "replace"))
@@ -189,7 +202,7 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
         pid = spawn(order, descriptors)
     except OSError as error:
         send(channel, {"failed": str(error)[:500]})
-        shutil.rmtree(order["cwd"], ignore_errors=True)
+        discard(order)
         return True
     finally:
         for descriptor in descriptors:
@@ -208,7 +221,7 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
                 "max_rss_bytes": usage.ru_maxrss * 1024, "late": late, "clean": clean,
             },
         )  # fmt: skip
-    shutil.rmtree(order["cwd"], ignore_errors=True)
+    discard(order)
     return not gone and clean
 
 
@@ -224,7 +237,9 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        # Caught, not ignored, as CPython and we would have it: exec resets what is caught.
+        signal.signal(number, lambda *_: None)
     os.setsid()
     os.umask(0o077)
     clear(sys.argv[2])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runyard.worker.sandbox.interface import Job, SandboxError
+from runyard.worker.sandbox.orphans import adopt_orphans, end_orphans
 from runyard.worker.sandbox.rlimits import rlimits
 from runyard.worker.sandbox.runtimes import Account, Interpreter
 from runyard.worker.sandbox.slot import Slot, SlotJob
@@ -77,6 +78,7 @@ class PlainSandbox:
 
     def start(self) -> None:
         """Start the helpers."""
+        adopt_orphans()
         for number in range(self._slots):
             self._spawn(self._folder / str(number))
 
@@ -140,6 +142,9 @@ class PlainSandbox:
 
     def _slot_gone(self, slot: Slot) -> None:
         self._open.remove(slot)
+        left = end_orphans({each.pid for each in self._open if each.pid is not None})
+        if left:
+            log.warn("{count} processes of a job whose helper died were ended", count=left)
         if self._stopping:
             return
         log.error("a slot's helper ended; a new one in {delay:g} s", delay=self._delay)

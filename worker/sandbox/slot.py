@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from runyard.worker.sandbox.channel import PacketChannel
 from runyard.worker.sandbox.interface import Ending, SandboxError
 from runyard.worker.sandbox.pipes import CappedPipe
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -103,6 +104,7 @@ class Slot(ProcessProtocol):
         self.job: SlotJob | None = None
         self.exited: Deferred[None] = Deferred()
         self._gone = gone
+        self._why = "the slot's helper process ended"
         self._watchdog: IDelayedCall | None = None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, Path(os.devnull).open("r+b") as null:
@@ -114,6 +116,12 @@ class Slot(ProcessProtocol):
                 childFDs={0: null.fileno(), 1: null.fileno(), 2: 2, 3: theirs.fileno()},
             )
         self._channel = PacketChannel(reactor, ours, self._packet, self._lost)
+
+    @property
+    def pid(self) -> int | None:
+        """The helper's process id, None once it has ended."""
+        pid: int | None = self._process.pid
+        return pid
 
     def run(
         self, attempt: str, inputs: list[int], cap: int, started: Callable[[], None]
@@ -155,8 +163,11 @@ class Slot(ProcessProtocol):
     def abandon(self) -> None:
         """Kill a helper that does not do its work; what it ran dies with it (PDEATHSIG)."""
         self.close()
-        if self._process.pid is not None:
-            self._process.signalProcess(signal.SIGKILL.name.removeprefix("SIG"))
+        self._end_helper()
+
+    def _end_helper(self) -> None:
+        with contextlib.suppress(ProcessExitedAlready):
+            self._process.signalProcess("KILL")
 
     def _arm(self, seconds: float, why: str) -> None:
         self._disarm()
@@ -169,7 +180,7 @@ class Slot(ProcessProtocol):
 
     def _overdue(self, why: str) -> None:
         log.error("a slot's helper is given up: {why}", why=why)
-        self._fail_job(why)
+        self._why = why
         self.abandon()
 
     def _packet(self, packet: dict[str, Any]) -> None:
@@ -193,11 +204,12 @@ class Slot(ProcessProtocol):
             job.failed(why)
 
     def _lost(self) -> None:
-        self._fail_job("the slot's helper process ended")
+        """Its socket closed, so it ends; the job's end is told when nothing of it can be left."""
+        self._end_helper()
 
     def processExited(self, reason: Failure) -> None:
         """The helper is gone; do not wait for its pipes."""
         self.close()
-        self._fail_job("the slot's helper process ended")
-        self.exited.callback(None)
         self._gone(self)
+        self._fail_job(self._why)
+        self.exited.callback(None)
