@@ -54,7 +54,7 @@ class MessageReceiver(LineReceiver):
 
     def connectionMade(self) -> None:
         """Start the handshake's clock."""
-        self._outbox = Outbox(self.transport, MAX_HEADER)
+        self._outbox = Outbox(self.transport, MAX_HEADER, self.busy_changed)
         self._deadline = self.clock.callLater(
             HANDSHAKE_S, self.refuse, f"no proof within {HANDSHAKE_S:g} s"
         )
@@ -161,6 +161,9 @@ class MessageReceiver(LineReceiver):
             self._outbox.stopProducing()
         self.link_lost(self._why or reason.getErrorMessage())
         self.lost.callback(None)
+
+    def busy_changed(self) -> None:
+        """The peer has become slower than we write, or no longer is (for a subclass)."""
 
     def link_lost(self, why: str) -> None:
         """Say to the side's own code that this link is over (for a subclass)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import define
@@ -41,8 +41,11 @@ class Outbox:
     a ``Cancel`` waits behind at most what the transport already holds.
     """
 
-    def __init__(self, transport: Any, max_header: int) -> None:
+    def __init__(
+        self, transport: Any, max_header: int, changed: Callable[[], None] = lambda: None
+    ) -> None:
         self._transport = transport
+        self._changed = changed
         self._max_header = max_header
         self._streams: deque[_Stream] = deque()
         self._waiting: deque[_Stream] = deque()
@@ -111,11 +114,14 @@ class Outbox:
     def pauseProducing(self) -> None:
         """Stop sending bulk: the transport's buffer is full."""
         self._paused = True
+        self._changed()
 
     def resumeProducing(self) -> None:
         """Send on."""
         self._paused = False
         self._pump()
+        if not self._paused:
+            self._changed()
 
     def stopProducing(self) -> None:
         """Forget what was not sent: the connection is gone."""

@@ -159,6 +159,10 @@ class WorkerConnection(MessageReceiver):
             self.worker.draining = True
             self._room_changed()
 
+    def busy_changed(self) -> None:
+        """A worker that does not read gets nothing new until it does."""
+        self._room_changed()
+
     def link_lost(self, why: str) -> None:
         """Give every attempt back to who waits for it."""
         if self.worker is not None:

@@ -265,3 +265,13 @@ def test_lost_is_told_once(pair: Pair) -> None:
     lost: Deferred[None] = pair.client.lost
     pair.cut()
     assert lost.called
+
+
+def test_a_worker_that_does_not_read_is_not_ready_until_it_does(pair: Pair) -> None:
+    room: list[bool] = []
+    pair.roster.room = lambda: room.append(True)
+    pair.client._outbox.pauseProducing()  # type: ignore[union-attr]
+    assert pair.roster.with_room("python") == []
+    pair.client._outbox.resumeProducing()  # type: ignore[union-attr]
+    assert pair.roster.with_room("python") == [pair.worker]
+    assert room, "who waits for room is told"
