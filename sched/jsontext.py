@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import json.scanner
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -14,7 +15,9 @@ LARGE_BYTES = 64 * 1024
 """JSON above this is read and written in a thread."""
 
 MOST_VALUES = 20_000
+MOST_DIGITS = 400
 SLICE = 256 * 1024
+_LONG_NUMBER = re.compile(r"-?[0-9]{%d}" % (MOST_DIGITS + 1))
 
 Scan = Callable[[str, int], tuple[Any, int]]
 
@@ -53,6 +56,8 @@ def _decoder(body_size: int) -> json.JSONDecoder:
             values += 1
             if values > MOST_VALUES:
                 raise malformed("body", "more", f"at most {MOST_VALUES} values in a large body")
+            if _LONG_NUMBER.match(text, at):
+                raise malformed("body", "more", f"numbers of at most {MOST_DIGITS} digits")
             return scan(text, at)
 
         return once
@@ -61,7 +66,7 @@ def _decoder(body_size: int) -> json.JSONDecoder:
     decoder.parse_object = lambda at, strict, scan, *hooks: parse_object(
         at, strict, counting(scan), *hooks
     )
-    decoder.scan_once = scanner.py_make_scanner(decoder)
+    decoder.scan_once = counting(scanner.py_make_scanner(decoder))
     return decoder  # type: ignore[no-any-return]
 
 

@@ -78,7 +78,7 @@ class Watch:
         return int(self._process.memory_info().rss) - int(self._before)
 
     def lag(self) -> float:
-        worst: float = self._lag.result().json()["worst_ms"]
+        worst: float = self._lag.result().json()["worst_own_ms"]
         self._pool.shutdown()
         return worst
 
@@ -95,7 +95,8 @@ def test_a_300_mb_chunked_body_is_cut_off_with_413_and_memory_stays_flat(runyard
         status, _ = client.answer()
     assert status == 413
     assert watch.growth() < 80 * MIB, "32 MiB are kept while they might still be a request"
-    assert watch.lag() < LAG_MS
+    lag = watch.lag()
+    assert lag < LAG_MS
 
 
 @pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
@@ -139,7 +140,8 @@ def test_a_long_twice_encoded_get_runs_whole(runyard: System, size: int) -> None
     watch = Watch(runyard, 0.5)
     answer = requests.get(f"{runyard.url}/execute?code={encoded}", timeout=30)
     assert (answer.status_code, answer.content) == (200, b"1\n")
-    assert watch.lag() < LAG_MS
+    lag = watch.lag()
+    assert lag < LAG_MS
 
 
 def test_one_that_is_too_long_is_414_and_the_next_connection_works(runyard: System) -> None:
@@ -162,7 +164,8 @@ def test_the_largest_request_and_result_do_not_stall_the_reactor(runyard: System
         headers={"Content-Type": "application/json"},
     )  # fmt: skip
     assert answer.json()["stdout"] == stdin
-    assert watch.lag() < 4 * LAG_MS, "on a machine that does other things too"
+    lag = watch.lag()
+    assert lag < LAG_MS
 
 
 BOMBS = {
@@ -187,7 +190,8 @@ def test_a_bomb_of_json_is_refused_with_others_served_beside_it(runyard: System,
         answer = bomb.result()
     assert answer.status_code == 400, answer.text[:200]
     assert len(answer.content) < 2000
-    assert watch.lag() < 4 * LAG_MS
+    lag = watch.lag()
+    assert lag < LAG_MS
 
 
 def test_a_dripping_client_is_told_and_closed(runyard: System) -> None:

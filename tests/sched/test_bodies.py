@@ -74,7 +74,15 @@ def test_a_large_body_is_parsed_as_a_small_one_is() -> None:
     assert parse_json(json.dumps(document).encode()) == document
     assert parse_json(json.dumps(document, indent=2, ensure_ascii=False).encode()) == document
     padding = " " * LARGE_BYTES
-    for wrong in ('{"a": 1, "a": 2}', '{"a": NaN}', "[" * 10_000, '{"a" 1}', "[1,]", '{"a": "x'):
+    for wrong in (
+        '{"a": 1, "a": 2}',
+        '{"a": NaN}',
+        "[" * 10_000,
+        '{"a" 1}',
+        "[1,]",
+        '{"a": "x',
+        "9" * 500,
+    ):
         with pytest.raises(Refusal):
             parse_json((padding + wrong).encode())
 
