@@ -17,7 +17,7 @@ LARGE_BYTES = 64 * 1024
 MOST_VALUES = 20_000
 MOST_DIGITS = 400
 SLICE = 256 * 1024
-_LONG_NUMBER = re.compile(r"-?[0-9]{%d}" % (MOST_DIGITS + 1))
+_LONG_NUMBER = re.compile(rf"-?[0-9]{{{MOST_DIGITS + 1}}}")
 
 Scan = Callable[[str, int], tuple[Any, int]]
 
