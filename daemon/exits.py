@@ -6,10 +6,11 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from runyard.daemon.signals import stop
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.python.failure import Failure
+
+from runyard.daemon.signals import stop
 
 EXIT_CODE = 1
 

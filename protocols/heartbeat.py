@@ -9,7 +9,11 @@ from twisted.internet.task import LoopingCall
 
 
 class Heartbeat:
-    """Pings at an interval and reports a peer from which nothing came for too long."""
+    """Pings at an interval and reports a peer from which nothing came for too long.
+
+    Attributes:
+        last: When something last came, in seconds of the clock.
+    """
 
     def __init__(
         self,
@@ -23,14 +27,14 @@ class Heartbeat:
         self._silence = silence
         self._ping = ping
         self._silent = silent
-        self._last = clock.seconds()
+        self.last = clock.seconds()
         self._loop = LoopingCall(self._beat)
         self._loop.clock = clock
         self._loop.start(interval, now=False)
 
     def alive(self) -> None:
         """Something came from the peer."""
-        self._last = self._clock.seconds()
+        self.last = self._clock.seconds()
 
     def stop(self) -> None:
         """Stop watching."""
@@ -38,7 +42,7 @@ class Heartbeat:
             self._loop.stop()
 
     def _beat(self) -> None:
-        quiet = self._clock.seconds() - self._last
+        quiet = self._clock.seconds() - self.last
         if quiet > self._silence:
             self.stop()
             self._silent(quiet)

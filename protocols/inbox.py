@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from attrs import define, field
+
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.messages import BEFORE_PROOF, VERBS, Message, check_sizes, decode
 from runyard.protocols.outbox import FRAME, MAX_STREAMS

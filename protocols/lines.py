@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from runyard.protocols.errors import ProtocolError
-from runyard.protocols.heartbeat import Heartbeat
-from runyard.protocols.inbox import Inbox
-from runyard.protocols.messages import Error, Message, Ping, Pong
-from runyard.protocols.outbox import FRAME, Outbox
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
+
+from runyard.protocols.errors import ProtocolError
+from runyard.protocols.heartbeat import Heartbeat
+from runyard.protocols.inbox import Inbox
+from runyard.protocols.messages import Error, Message, Ping, Pong
+from runyard.protocols.outbox import FRAME, Outbox
 
 MAX_HEADER = 64 * 1024
 MAX_HEADER_BEFORE_PROOF = 4 * 1024
@@ -46,6 +47,11 @@ class MessageReceiver(LineReceiver):
         self._heartbeat: Heartbeat | None = None
         self._deadline: IDelayedCall | None = None
         self._why = ""
+
+    @property
+    def alive_at(self) -> float:
+        """When the peer was last heard, in seconds of the clock."""
+        return self._heartbeat.last if self._heartbeat is not None else self.clock.seconds()
 
     @property
     def busy(self) -> bool:

@@ -12,10 +12,12 @@ from typing import Any, ClassVar
 import attrs
 from attrs import field, frozen
 from attrs import validators as check
+
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, RANGES, STDIN_BYTES
 
 VERSIONS = (1,)
+MOST_ATTEMPTS = 1024
 OUTPUT_BYTES = int(RANGES["output_bytes"].maximum)
 
 
@@ -73,7 +75,7 @@ class Hello(Message):
     versions: list[int] = _list(int, 16)
     name: str = _text(128)
     boot: str = _text(64)
-    slots: int = _whole(1, 1024)
+    slots: int = _whole(1, MOST_ATTEMPTS)
     isolation: str = _text(32)
     nonce: str = _text(128)
     runtimes: list[str] = _list(str, 64)
@@ -105,6 +107,7 @@ class Proof(Message):
 class Run(Message):
     """Controller: start an attempt.
 
+    `lease` is for how many seconds it may run on when the controller is not heard any more.
     Payloads: the code, its stdin, its arguments and its variables (`NAME=VALUE`), each of the last
     two as texts that end with NUL, as execve takes them: JSON would need up to six times the room.
     """
@@ -113,6 +116,7 @@ class Run(Message):
     attempt: str = _text(64)
     language: str = _text(64)
     limits: dict[str, float] = field(validator=check.instance_of(dict))
+    lease: float = _seconds(3600)
     code: bytes = _payload(CODE_BYTES)
     stdin: bytes = _payload(STDIN_BYTES)
     args: bytes = _payload(ARGS_ENV_BYTES)
@@ -178,6 +182,26 @@ class Cancel(Message):
 
 
 @frozen(kw_only=True)
+class Resume(Message):
+    """Controller, after the proofs: the attempts that it still waits for here; end any others."""
+
+    verb: ClassVar[str] = "Resume"
+    attempts: list[str] = _list(str, MOST_ATTEMPTS)
+
+
+@frozen(kw_only=True)
+class Inventory(Message):
+    """Worker, to a Resume: of those, what runs and what has finished; the rest is unknown here.
+
+    The results of the finished ones follow.
+    """
+
+    verb: ClassVar[str] = "Inventory"
+    running: list[str] = _list(str, MOST_ATTEMPTS)
+    finished: list[str] = _list(str, MOST_ATTEMPTS)
+
+
+@frozen(kw_only=True)
 class Drain(Message):
     """Either side: nothing new.
 
@@ -213,13 +237,19 @@ class Error(Message):
 VERBS: dict[str, type[Message]] = {
     kind.verb: kind
     for kind in (
-        Hello, Welcome, Proof, Run, Refused, Started, Result, Ack, Cancel, Drain, Ping, Pong, Error,
+        Hello, Welcome, Proof, Run, Refused, Started, Result, Ack, Cancel, Resume, Inventory, Drain,
+        Ping, Pong, Error,
     )
 }  # fmt: skip
-FROM_CONTROLLER = frozenset({"Welcome", "Run", "Ack", "Cancel", "Drain", "Ping", "Pong", "Error"})
-FROM_WORKER = frozenset(
-    {"Hello", "Proof", "Refused", "Started", "Result", "Drain", "Ping", "Pong", "Error"}
+FROM_CONTROLLER = frozenset(
+    {"Welcome", "Run", "Ack", "Cancel", "Resume", "Drain", "Ping", "Pong", "Error"}
 )
+FROM_WORKER = frozenset(
+    {
+        "Hello", "Proof", "Refused", "Started", "Result", "Inventory", "Drain", "Ping", "Pong",
+        "Error",
+    }
+)  # fmt: skip
 BEFORE_PROOF = frozenset({"Hello", "Welcome", "Proof", "Error"})
 
 

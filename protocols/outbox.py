@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import define
-from runyard.protocols.messages import Message, encode
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import implementer
+
+from runyard.protocols.messages import Message, encode
 
 FRAME = 64 * 1024
 MAX_STREAMS = 4

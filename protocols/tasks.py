@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from attrs import field, frozen
+
 from runyard.protocols.limits import Limits
 
 
@@ -44,6 +45,7 @@ class Reason(StrEnum):
     ASKED = "asked"
     HUNG_UP = "hung_up"
     RESTART = "restart"
+    LEASE = "lease"
 
 
 STOP_REASONS = frozenset({Reason.TIMEOUT, Reason.ASKED, Reason.HUNG_UP, Reason.RESTART})

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from attrs import field, frozen
 from pydantic import ValidationError
+
 from runyard.protocols.ids import new_task_id
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, STDIN_BYTES, Limits
 from runyard.protocols.tasks import Task

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from attrs import frozen
+
 from runyard.sched.documents import hop_times, plain_text, text_status
 from runyard.sched.errors import Refusal
 from runyard.sched.tickets import Ticket

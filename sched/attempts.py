@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from attrs import frozen
-from runyard.protocols.ids import attempt_id
-from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, cancelled
-from runyard.sched.roster import Roster, Worker
-from runyard.sched.tickets import Ticket
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from runyard.protocols.ids import attempt_id
+from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, cancelled
+from runyard.sched.roster import Roster, Worker
+from runyard.sched.tickets import Ticket
 
 log = Logger()
 

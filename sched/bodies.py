@@ -6,10 +6,11 @@ from typing import Any
 
 from attrs import frozen
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
+from werkzeug.http import parse_options_header
+
 from runyard.sched.decoding import MOST_FIELDS, parse_pairs
 from runyard.sched.errors import Kind, Refusal, malformed, shown
 from runyard.sched.jsontext import parse_json
-from werkzeug.http import parse_options_header
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from attrs import field, frozen
+
 from runyard.sched.errors import Kind, Refusal
 
 LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})

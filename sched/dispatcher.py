@@ -6,6 +6,10 @@ import random
 from collections.abc import Callable
 
 from attrs import field, frozen
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
 from runyard.protocols.errors import LinkLost, Refused
 from runyard.protocols.tasks import Ended, Outcome, Reason, State, Task, cancelled
 from runyard.sched.attempts import Attempt, Timing
@@ -15,19 +19,15 @@ from runyard.sched.recovery import REFUSED_S, Final, Retry, after_failure, faile
 from runyard.sched.retries import Retries
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.tickets import AttemptRecord, Ticket, Tickets
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 log = Logger()
 
 
 @frozen
 class Settings:
-    """Seconds until a task that fits nowhere ends, and for which a lost worker may live on."""
+    """Seconds until a task that fits nowhere ends, and those of an attempt."""
 
     start_timeout: float = 300.0
-    hold: float = 25.0
     timing: Timing = field(factory=Timing)
 
 
@@ -101,10 +101,6 @@ class Dispatcher:
             "delayed_calls": len(self._clock.getDelayedCalls()),
         }
 
-    def worker_dead(self, boot: str) -> None:
-        """A worker process is proven dead."""
-        self._retries.dead(boot)
-
     def pump(self) -> None:
         """Start what can be started. An error with one task never keeps the others waiting."""
         if self._pumping:
@@ -165,7 +161,7 @@ class Dispatcher:
             ticket.attempts.pop()
             log.info("worker {worker} refused {task}: {why}", worker=worker.name,
                      task=ticket.task.id, why=why)  # fmt: skip
-            self._retry(ticket, worker, Retry(REFUSED_S))
+            self._retry(ticket, Retry(REFUSED_S))
         elif failure.check(LinkLost):
             text = f"The link to its worker was lost: {why}."
             self._recover(ticket, worker, Ended(Outcome.NETWORK_FAIL, detail=text))
@@ -179,19 +175,16 @@ class Dispatcher:
         record = ticket.attempts[-1]
         record.failure, record.reason = ended.outcome, ended.reason or ended.detail
         ticket.avoid.add(worker.name)
-        hold = self._settings.hold if ended.outcome is Outcome.NETWORK_FAIL else 0.0
-        decided = after_failure(
-            ended, len(ticket.attempts), ticket.task.attempts, self._luck(), hold
-        )
+        decided = after_failure(ended, len(ticket.attempts), ticket.task.attempts, self._luck())
         if isinstance(decided, Final) or ticket.stopping is not None:
             self._finish(ticket, ended)
         else:
-            self._retry(ticket, worker, decided)
+            self._retry(ticket, decided)
 
-    def _retry(self, ticket: Ticket, worker: Worker, retry: Retry) -> None:
+    def _retry(self, ticket: Ticket, retry: Retry) -> None:
         ticket.move(State.PENDING)
         self._wait_for_start(ticket)
-        self._retries.add(ticket, retry, worker.boot)
+        self._retries.add(ticket, retry)
 
     def _again(self, ticket: Ticket) -> None:
         self._backlog.put(ticket, again=True)

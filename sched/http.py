@@ -6,6 +6,14 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar, cast
 
 from klein import Klein
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+from twisted.web.iweb import IRequest
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
 from runyard.daemon.lag import measure_lag
 from runyard.daemon.threads import in_thread
 from runyard.daemon.waiting import within
@@ -24,13 +32,6 @@ from runyard.sched.pages import Pages
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
 from runyard.sched.web import BoundedRequest
-from twisted.internet.defer import CancelledError
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
-from twisted.web.iweb import IRequest
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 RETRY_AFTER_S = 5
 KNOWN_RUNTIMES = frozenset({"python"})

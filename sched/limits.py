@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 from attrs import field, frozen
+
 from runyard.protocols.limits import RANGES, Limits, Range, complaint
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from runyard.protocols.errors import LinkLost, ProtocolError, Refused
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from runyard.protocols.errors import ProtocolError
 from runyard.protocols.ids import new_token
 from runyard.protocols.lines import MessageReceiver
 from runyard.protocols.messages import (
     FROM_WORKER,
     VERSIONS,
     Ack,
-    Cancel,
     Drain,
     Hello,
+    Inventory,
     Proof,
     Result,
     Started,
@@ -24,15 +28,9 @@ from runyard.protocols.messages import (
 )
 from runyard.protocols.messages import Refused as RefusedMessage
 from runyard.protocols.proofs import Handshake, controller_proof, worker_proven
-from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.roster import Roster, Worker
-from runyard.sched.translate import ended_of, run_of
-from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from runyard.sched.session import WorkerSession
+from runyard.sched.translate import ended_of
 
 DIAL_S = 0.05
 DIAL_MOST_S = 2.0
@@ -49,27 +47,30 @@ class LinkSettings:
     fleet_secret: bytes = field(repr=False)
     heartbeat: float = 5.0
     silence: float = 15.0
+    lease: float = 10.0
 
+    @property
+    def hold(self) -> float:
+        """Seconds from a link's end after which its worker has surely ended what it ran.
 
-@define(eq=False)
-class _Pending:
-    done: Deferred[Ended]
-    started: Callable[[], None]
+        Its slots hold each attempt's lease from our last sign of life, even where the worker itself
+        is frozen; a quarter is added for clocks that differ.
+        """
+        return self.lease * 1.25
 
 
 class WorkerConnection(MessageReceiver):
-    """One connection to a worker. It is the roster's Runner for as long as it lives."""
+    """One connection to a worker."""
 
     peer_sends = FROM_WORKER
 
     def __init__(self, link: WorkerLink) -> None:
         super().__init__(link.clock)
-        self.worker: Worker | None = None
+        self.session: WorkerSession | None = None
         self._link = link
         self._nonce = new_token()
         self._hello: Hello | None = None
         self._shake: Handshake | None = None
-        self._pending: dict[str, _Pending] = {}
 
     def on_hello(self, message: Hello) -> None:
         """Choose a version and prove ourselves."""
@@ -95,86 +96,50 @@ class WorkerConnection(MessageReceiver):
         settings = self._link.settings
         if not worker_proven(settings.fleet_secret, self._shake, message.proof):
             raise ProtocolError("the worker's proof is wrong")
-        hello = self._hello
-        if hello.name in self._link.roster.workers:
-            raise ProtocolError(f"a worker named {hello.name!r} is linked already")
+        self._link.check(self._hello)
         self.prove(settings.heartbeat, settings.silence)
-        self.worker = Worker(
-            hello.name, hello.boot, self._link.address, hello.slots, hello.isolation,
-            tuple(hello.runtimes), self,
-        )  # fmt: skip
-        log.info(
-            "worker {name} at {address}: {slots} slots, isolation {isolation}",
-            name=hello.name, address=self._link.address, slots=hello.slots,
-            isolation=hello.isolation,
-        )  # fmt: skip
-        self._link.up(self.worker)
+        self.session = self._link.proven(self, self._hello)
 
-    def run(self, attempt: str, task: Task, started: Callable[[], None]) -> Deferred[Ended]:
-        """Start an attempt: fires with its end, or fails with LinkLost or Refused."""
-        done: Deferred[Ended] = Deferred()
-        if self.closing:
-            done.errback(Failure(LinkLost("the link is closing")))
-            return done
-        self.send(run_of(attempt, task))
-        self._pending[attempt] = _Pending(done, started)
-        self._room_changed()
-        return done
-
-    def cancel(self, attempt: str, reason: Reason) -> None:
-        """Ask for the end of an attempt."""
-        if attempt in self._pending:
-            self.send(Cancel(attempt=attempt, reason=reason.value))
-
-    def drain(self, *, leave: bool) -> None:
-        """Ask the worker to take nothing new, and with `leave` to end once it is idle."""
-        self.send(Drain(leave=leave))
+    def on_inventory(self, message: Inventory) -> None:
+        """What the worker still has of what we wait for; from here on it gets work."""
+        if self.session is not None:
+            self.session.inventory({*message.running, *message.finished})
+            self._link.ready(self.session)
 
     def on_started(self, message: Started) -> None:
         """An attempt's process runs."""
-        pending = self._pending.get(message.attempt)
-        if pending is not None:
-            pending.started()
+        if self.session is not None:
+            self.session.started(message.attempt)
 
     def on_refused(self, message: RefusedMessage) -> None:
         """An attempt was not taken."""
-        pending = self._pending.pop(message.attempt, None)
-        if pending is not None:
-            pending.done.errback(Failure(Refused(message.reason)))
+        if self.session is not None:
+            self.session.refused(message.attempt, message.reason)
 
     def on_result(self, message: Result) -> None:
         """An attempt has ended; a result that nobody waits for is acknowledged as discarded."""
-        ended = ended_of(message)
-        pending = self._pending.pop(message.attempt, None)
-        self.send(Ack(attempt=message.attempt, discarded=pending is None))
-        if pending is None:
-            log.warn("a result for attempt {attempt}, which is not waited for, was discarded",
-                     attempt=message.attempt)  # fmt: skip
-        else:
-            pending.done.callback(ended)
+        if self.session is None:
+            return
+        taken = self.session.ended(message.attempt, ended_of(message))
+        self.send(Ack(attempt=message.attempt, discarded=not taken))
+        if not taken:
+            log.warn(
+                "a result for attempt {attempt}, which is not waited for, was discarded",
+                attempt=message.attempt,
+            )
 
     def on_drain(self, message: Drain) -> None:
         """The worker takes nothing new."""
-        if self.worker is not None:
-            self.worker.draining = True
-            self._room_changed()
+        self._link.draining()
 
     def busy_changed(self) -> None:
         """A worker that does not read gets nothing new until it does."""
-        self._room_changed()
+        self._link.room_changed()
 
     def link_lost(self, why: str) -> None:
-        """Give every attempt back to who waits for it."""
-        if self.worker is not None:
-            log.info("worker {name}: link lost: {why}", name=self.worker.name, why=why)
-            self._link.down(self.worker)
-        pending, self._pending = self._pending, {}
-        for each in pending.values():
-            each.done.errback(Failure(LinkLost(why)))
-
-    def _room_changed(self) -> None:
-        if self.worker is not None:
-            self._link.roster.refresh(self.worker)
+        """The attempts are in doubt."""
+        if self.session is not None:
+            self._link.unlinked(self, why)
 
 
 def _jitter() -> float:
@@ -182,7 +147,11 @@ def _jitter() -> float:
 
 
 class WorkerLink(Factory):
-    """Keeps one address dialled, with a back-off that stays well below every lease."""
+    """Keeps one address dialled, with a back-off that stays well below every lease.
+
+    Attributes:
+        worker: The worker process that was last linked here.
+    """
 
     noisy = False
 
@@ -193,14 +162,13 @@ class WorkerLink(Factory):
         address: str,
         settings: LinkSettings,
         roster: Roster,
-        reborn: Callable[[str], None],
     ) -> None:
         self.clock = clock
         self.address = address
         self.settings = settings
-        self.roster = roster
-        self.boot: str | None = None
-        self._reborn = reborn
+        self.worker: Worker | None = None
+        self._roster = roster
+        self._session: WorkerSession | None = None
         policy = backoffPolicy(DIAL_S, DIAL_MOST_S, factor=1.5, jitter=_jitter)
         self.service = ClientService(endpoint, self, retryPolicy=policy, clock=clock)
 
@@ -208,18 +176,72 @@ class WorkerLink(Factory):
         """Make the protocol of a new connection."""
         return WorkerConnection(self)
 
-    def up(self, worker: Worker) -> None:
-        """The worker has proven itself; another boot at this address proves the last one dead."""
-        if self.boot is not None and self.boot != worker.boot:
-            self._reborn(self.boot)
-        self.boot = worker.boot
-        self.roster.up(worker)
-
-    def down(self, worker: Worker) -> None:
-        """The worker's link ended."""
-        self.roster.down(worker)
-
     @property
-    def worker(self) -> Worker | None:
-        """The worker that is linked here now."""
-        return next((each for each in self.roster if each.address == self.address), None)
+    def linked(self) -> Worker | None:
+        """The worker that is linked here just now."""
+        session = self._session
+        return self.worker if session is not None and session.connection is not None else None
+
+    def check(self, hello: Hello) -> None:
+        """See that no other worker of this name is linked.
+
+        Raises:
+            ProtocolError: there is one.
+        """
+        other = self._roster.workers.get(hello.name)
+        if other is not None and other is not self.worker:
+            raise ProtocolError(f"a worker named {hello.name!r} is linked already")
+
+    def proven(self, connection: WorkerConnection, hello: Hello) -> WorkerSession:
+        """A process has proven itself: the one we know, or another, which proves that one dead."""
+        session = self._session
+        if session is None or session.boot != hello.boot:
+            self.dead("another process answers at its address")
+            session = WorkerSession(self.clock, hello.boot, self.settings.hold, self.settings.lease)
+            self._session = session
+            self.worker = Worker(
+                hello.name, hello.boot, self.address, hello.slots, hello.isolation,
+                tuple(hello.runtimes), session,
+            )  # fmt: skip
+        elif self.worker is not None:
+            self.worker.draining = False
+        session.linked(connection)
+        return session
+
+    def ready(self, session: WorkerSession) -> None:
+        """Both sides agree on what runs: the worker takes work."""
+        worker = self.worker
+        if worker is None or session is not self._session:
+            return
+        log.info(
+            "worker {name} at {address}: {slots} slots, isolation {isolation}, {count} running",
+            name=worker.name, address=self.address, slots=worker.slots,
+            isolation=worker.isolation, count=len(worker.running),
+        )  # fmt: skip
+        self._roster.up(worker)
+
+    def unlinked(self, connection: WorkerConnection, why: str) -> None:
+        """A connection of the present process ended."""
+        session, worker = connection.session, self.worker
+        if session is None or session.connection is not connection:
+            return
+        if worker is not None and session is self._session:
+            log.info("worker {name}: link lost: {why}", name=worker.name, why=why)
+            self._roster.down(worker)
+        session.unlinked(connection, why)
+
+    def dead(self, why: str) -> None:
+        """The process that was linked here last is proven dead."""
+        if self._session is not None:
+            self._session.dead(why)
+
+    def draining(self) -> None:
+        """The worker takes nothing new."""
+        if self.worker is not None:
+            self.worker.draining = True
+            self.room_changed()
+
+    def room_changed(self) -> None:
+        """Look again whether the worker has room."""
+        if self.worker is not None:
+            self._roster.refresh(self.worker)

@@ -8,9 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runyard.daemon.folders import FolderUnusable, HeldFolder
-from runyard.daemon.waiting import follow, within
-from runyard.sched.link import WorkerLink
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone
@@ -18,6 +15,10 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from runyard.daemon.folders import FolderUnusable, HeldFolder
+from runyard.daemon.waiting import follow, within
+from runyard.sched.link import WorkerLink
 
 LOOK_S = 0.5
 RESTART_S = 0.5
@@ -55,14 +56,12 @@ class LocalWorker(Service, ProcessProtocol):
         folder: Path,
         argv: list[str],
         link: WorkerLink,
-        dead: Callable[[str], None],
         hopeless: Callable[[str], None],
     ) -> None:
         self.link = link
         self._reactor = reactor
         self._folder = folder
         self._argv = argv
-        self._dead = dead
         self._hopeless = hopeless
         self._process: Any = None
         self._exited: Deferred[None] | None = None
@@ -91,8 +90,7 @@ class LocalWorker(Service, ProcessProtocol):
         return True
 
     def _spawn(self, now: float) -> None:
-        if self.link.boot is not None:
-            self._dead(self.link.boot)
+        self.link.dead("its process is gone")
         self._began = now
         self._exited = Deferred()
         with Path(os.devnull).open("r+b") as null:
@@ -106,11 +104,10 @@ class LocalWorker(Service, ProcessProtocol):
         self._process = None
         if self._exited is not None:
             self._exited.callback(None)
-        if self.link.boot is not None:
-            self._dead(self.link.boot)
+        self.link.dead("its process has ended")
         if not self.running:
             return
-        if self.link.boot is None and not reason.check(ProcessDone):
+        if self.link.worker is None and not reason.check(ProcessDone):
             self._hopeless(f"the worker in {self._folder} could not start; it says why above")
             return
         now = self._reactor.seconds()
@@ -131,7 +128,7 @@ class LocalWorker(Service, ProcessProtocol):
     async def _stop(self) -> None:
         if self._loop.running:
             self._loop.stop()
-        worker = self.link.worker
+        worker = self.link.linked
         if worker is not None:
             worker.link.drain(leave=True)
             await within(self._reactor, follow(worker.link.lost), STOP_S)

@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
 from runyard.protocols.limits import complaint
 
 LANGUAGE = r"^[a-z0-9][a-z0-9_.+-]{0,31}(:[a-z0-9][a-z0-9_.-]{0,31})?$"

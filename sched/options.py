@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from twisted.python import usage
+
 from runyard.daemon.options import seconds, task_files, whole
 from runyard.protocols.limits import KIB, MIB
 from runyard.sched.limits import LimitPolicy
-from twisted.python import usage
 
 
 class Options(usage.Options):
@@ -49,6 +50,8 @@ class Options(usage.Options):
          seconds("idle-timeout", 1, 86400)],
         ["head-timeout", None, 20, "Seconds in which a request's headers must have come.",
          seconds("head-timeout", 0.1, 3600)],
+        ["lease", None, 10, "Seconds that a task may run on while its worker's link is cut.",
+         seconds("lease", 0.1, 3600)],
         ["confirm", None, 5, "Seconds in which a cancelled task must be gone.",
          seconds("confirm", 0.05, 3600)],
         ["drain-timeout", None, 30, "Seconds that running tasks get when it is told to stop.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attrs import frozen
+
 from runyard.protocols.tasks import Ended, Outcome
 
 BACKOFF_S = 0.25
@@ -12,16 +13,9 @@ REFUSED_S = 0.2
 
 @frozen
 class Retry:
-    """Try again.
-
-    Attributes:
-        delay: Seconds of back-off.
-        hold: Seconds in which the lost attempt may still be alive: it must not start elsewhere
-            before them, unless its worker's death is proven.
-    """
+    """Try again after `delay` seconds."""
 
     delay: float
-    hold: float = 0.0
 
 
 @frozen
@@ -36,17 +30,7 @@ def backoff(number: int, luck: float) -> float:
     return min(BACKOFF_S * 2.0 ** (number - 1), BACKOFF_MOST_S) * (0.75 + luck / 2)
 
 
-def hold_time(heartbeat: float, silence: float) -> float:
-    """Give the seconds after which a worker without its link has surely ended what it ran.
-
-    It notices the silence at the first beat after it; a quarter is added for clocks that differ.
-    """
-    return (heartbeat + silence) * 1.25
-
-
-def after_failure(
-    ended: Ended, number: int, cap: int, luck: float, hold: float = 0.0
-) -> Retry | Final:
+def after_failure(ended: Ended, number: int, cap: int, luck: float) -> Retry | Final:
     """Decide what follows an attempt that failed by no fault of the task.
 
     Args:
@@ -54,10 +38,9 @@ def after_failure(
         number: The attempt's number, from 1.
         cap: How many attempts the task may have.
         luck: 0 to 1, for the back-off's jitter.
-        hold: Seconds in which the lost attempt may still be alive.
     """
     if number < cap:
-        return Retry(backoff(number, luck), hold)
+        return Retry(backoff(number, luck))
     return Final(ended)
 
 

@@ -7,9 +7,10 @@ from itertools import islice
 from typing import Protocol
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
+
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.evaluator import MOST_CANDIDATES, Candidate
-from twisted.internet.defer import Deferred
 
 FAILURE_WEIGHT = 0.7
 """What an attempt adds to, and each later one leaves of, a worker's recent failures."""
@@ -18,7 +19,9 @@ FAILURE_WEIGHT = 0.7
 class Runner(Protocol):
     """What the roster's users ask of a worker's link."""
 
-    lost: Deferred[None]
+    @property
+    def lost(self) -> Deferred[None]:
+        """Fires when the present connection is gone."""
 
     @property
     def busy(self) -> bool:

@@ -6,6 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
 from runyard.daemon.exits import bound
 from runyard.daemon.waiting import within
 from runyard.protocols.tasks import Reason
@@ -13,11 +19,6 @@ from runyard.sched.dispatcher import Dispatcher
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Tickets
 from runyard.sched.web import BoundedSite
-from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
-from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger
 
 ANSWER_S = 5.0
 

@@ -8,6 +8,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import IService, MultiService
+from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
+from twisted.python import usage
+
 from runyard.daemon.exits import die, fail
 from runyard.daemon.folders import FolderUnusable, HeldFolder
 from runyard.daemon.keys import (
@@ -30,14 +34,10 @@ from runyard.sched.http import Api
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.local import LocalWorker, command
 from runyard.sched.options import Options
-from runyard.sched.recovery import hold_time
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.service import SchedulerService, banner
 from runyard.sched.tickets import Tickets
 from runyard.sched.web import BoundedSite, WebLimits
-from twisted.application.service import IService, MultiService
-from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
-from twisted.python import usage
 
 KEEP_TASKS = 10_000
 KEEP_BYTES = 256 * MIB
@@ -66,13 +66,13 @@ def _build(reactor: Any, options: Options) -> MultiService:
         read_secret(state / "keys" / FLEET_SECRET),
         options["heartbeat"],
         options["silence"],
+        options["lease"],
     )
     tickets = Tickets(time.time, options["keep"], KEEP_TASKS, KEEP_BYTES)
     backlog = Backlog(options["max-queue"], options["max-queue-bytes"])
     roster = Roster()
     settings = Settings(
         options["start-timeout"],
-        hold_time(options["heartbeat"], options["silence"]),
         Timing(confirm=options["confirm"]),
     )
     dispatcher = Dispatcher(reactor, tickets, backlog, roster, settings)
@@ -89,7 +89,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
         return BoundedSite(api.app.resource(), reactor, _web_limits(options), gate)
 
     def link(endpoint: Any, address: str) -> WorkerLink:
-        return WorkerLink(reactor, endpoint, address, links_of, roster, dispatcher.worker_dead)
+        return WorkerLink(reactor, endpoint, address, links_of, roster)
 
     service = SchedulerService(
         reactor,
@@ -101,7 +101,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
         dispatcher,
         tickets,
         roster,
-        _links(reactor, options, state, link, dispatcher),
+        _links(reactor, options, state, link),
         options["drain-timeout"],
     )
     stop_on_signals(reactor, service.hurry)
@@ -127,9 +127,7 @@ def _web_limits(options: Options) -> WebLimits:
 MakeLink = Callable[[Any, str], WorkerLink]
 
 
-def _links(
-    reactor: Any, options: Options, state: Path, link: MakeLink, dispatcher: Dispatcher
-) -> list[IService]:
+def _links(reactor: Any, options: Options, state: Path, link: MakeLink) -> list[IService]:
     if options["worker"]:
         return [link(_client(reactor, address), address).service for address in options["worker"]]
 
@@ -147,7 +145,7 @@ def _links(
             )
         argv = command(state, name, _worker_options(options))
         dialled = link(UNIXClientEndpoint(reactor, path), f"unix:{path}")
-        found.append(LocalWorker(reactor, folder, argv, dialled, dispatcher.worker_dead, hopeless))
+        found.append(LocalWorker(reactor, folder, argv, dialled, hopeless))
     return found
 
 

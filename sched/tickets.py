@@ -6,8 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from attrs import define, field
-from runyard.protocols.tasks import Ended, Outcome, Reason, State, Task
 from twisted.internet.defer import Deferred
+
+from runyard.protocols.tasks import Ended, Outcome, Reason, State, Task
 
 _MOVES = {
     State.PENDING: {State.RUNNING, State.FINISH},

@@ -9,12 +9,13 @@ from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Task, Usag
 from runyard.protocols.texts import join_texts
 
 
-def run_of(attempt: str, task: Task) -> Run:
+def run_of(attempt: str, task: Task, lease: float) -> Run:
     """Build the Run that starts an attempt of a task."""
     return Run(
         attempt=attempt,
         language=task.language,
         limits=limits_document(task.limits),
+        lease=lease,
         args=join_texts(task.args),
         env=join_texts(f"{name}={value}" for name, value in task.env),
         code=task.code,

@@ -12,14 +12,15 @@ from io import BytesIO
 from typing import Any
 
 from attrs import frozen
-from runyard.sched.answers import Answer
-from runyard.sched.errors import Kind, Refusal
-from runyard.sched.pace import Pace
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
+
+from runyard.sched.answers import Answer
+from runyard.sched.errors import Kind, Refusal
+from runyard.sched.pace import Pace
 
 LINE_ENDS = 4
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define
-from runyard.protocols.errors import Refused
-from runyard.protocols.tasks import Ended, Reason
-from runyard.worker.sandbox.interface import Ending, Job, RunningJob, Sandbox, SandboxError
-from runyard.worker.verdict import unseen, verdict
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from runyard.protocols.errors import Refused
+from runyard.protocols.tasks import Ended, Reason
+from runyard.worker.sandbox.interface import Ending, Job, RunningJob, Sandbox, SandboxError
+from runyard.worker.verdict import unseen, verdict
 
 log = Logger()
 
@@ -38,6 +39,11 @@ class Executor:
         self._clock = clock
         self._executions: dict[str, Execution] = {}
         self._idle: list[Deferred[None]] = []
+
+    @property
+    def attempts(self) -> frozenset[str]:
+        """The attempts that hold a slot."""
+        return frozenset(self._executions)
 
     @property
     def in_use(self) -> int:
@@ -78,6 +84,12 @@ class Executor:
         self._stop(execution, reason)
         return True
 
+    def renew(self, attempt: str, seconds: float) -> None:
+        """Let an attempt's job run on for so long from now, if nothing else ends it."""
+        execution = self._executions.get(attempt)
+        if execution is not None and execution.running is not None:
+            execution.running.renew(seconds)
+
     def stop_all(self, reason: Reason) -> None:
         """End every job."""
         for execution in list(self._executions.values()):
@@ -108,6 +120,8 @@ class Executor:
             execution.running.kill()
 
     def _judge(self, ending: Ending, execution: Execution) -> None:
+        if ending.forsaken and execution.stopped is None:
+            execution.stopped = Reason.LEASE
         ended = verdict(ending, execution.job.limits, execution.stopped, self.sandbox.isolation)
         self._finish(execution, ended)
 

@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from runyard.protocols.errors import ProtocolError, Refused
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from runyard.protocols.errors import ProtocolError
 from runyard.protocols.ids import new_token
 from runyard.protocols.lines import MessageReceiver
 from runyard.protocols.messages import (
@@ -17,21 +22,14 @@ from runyard.protocols.messages import (
     Drain,
     Hello,
     Proof,
+    Resume,
     Run,
-    Started,
     Welcome,
 )
-from runyard.protocols.messages import Refused as RefusedMessage
 from runyard.protocols.proofs import Handshake, controller_proven, worker_proof
-from runyard.protocols.tasks import STOP_REASONS, Ended, Reason
+from runyard.protocols.tasks import STOP_REASONS, Reason
 from runyard.worker.executor import Executor
-from runyard.worker.translate import job_of, result_of
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
-from twisted.logger import Logger
-
-MAX_EARLY_CANCELS = 64
+from runyard.worker.session import Session
 
 log = Logger()
 
@@ -61,14 +59,7 @@ class ControllerLink(MessageReceiver):
         super().__init__(server.clock)
         self._server = server
         self._nonce = new_token()
-        self._attempts: set[str] = set()
-        self._unacknowledged: set[str] = set()
-        self._early_cancels: dict[str, Reason] = {}
-
-    @property
-    def settled(self) -> bool:
-        """Whether every result has been acknowledged."""
-        return not self._attempts and not self._unacknowledged
+        self._session: Session | None = None
 
     def connectionMade(self) -> None:
         """Greet."""
@@ -95,60 +86,44 @@ class ControllerLink(MessageReceiver):
             raise ProtocolError("the controller's proof is wrong")
         self.send(Proof(proof=worker_proof(credentials.fleet_secret, shake)))
         self.prove(message.heartbeat, message.silence)
+        self._session = self._server.session(message.name)
+        self._session.linked(self)
         self._server.link_up(self)
+
+    @property
+    def session(self) -> Session:
+        """The controller's session; there is one once it has proven itself."""
+        if self._session is None:
+            raise ProtocolError("before the proofs")
+        return self._session
 
     def on_run(self, message: Run) -> None:
         """Start an attempt, or say why not."""
-        attempt = message.attempt
-        early = self._early_cancels.pop(attempt, None)
-        try:
-            if early is not None:
-                raise Refused("it was cancelled before it arrived")
-            self._server.executor.execute(
-                job_of(message),
-                lambda: self.send(Started(attempt=attempt)),
-                lambda ended: self._ended(attempt, ended),
-            )
-        except Refused as error:
-            self.send(RefusedMessage(attempt=attempt, reason=str(error)[:512]))
-            return
-        self._attempts.add(attempt)
+        self.session.run(message)
 
     def on_cancel(self, message: Cancel) -> None:
-        """End an attempt; one that is still on its way here is refused when it comes."""
+        """End an attempt."""
         if message.reason not in STOP_REASONS:
             raise ProtocolError(f"{message.reason[:32]!r} is no reason to cancel")
-        reason = Reason(message.reason)
-        if message.attempt in self._attempts:
-            self._server.executor.stop(message.attempt, reason)
-        elif message.attempt not in self._unacknowledged:
-            self._early_cancels[message.attempt] = reason
-            if len(self._early_cancels) > MAX_EARLY_CANCELS:
-                del self._early_cancels[next(iter(self._early_cancels))]
+        self.session.cancel(message.attempt, Reason(message.reason))
 
     def on_ack(self, message: Ack) -> None:
         """Forget a result."""
-        self._unacknowledged.discard(message.attempt)
-        self._server.progress()
+        self.session.acknowledge(message.attempt)
+
+    def on_resume(self, message: Resume) -> None:
+        """Tell what is still here of what the controller waits for."""
+        self.session.resume(message.attempts)
 
     def on_drain(self, message: Drain) -> None:
         """Take nothing new."""
         self._server.drain(message.leave)
 
     def link_lost(self, why: str) -> None:
-        """End what ran for this controller: without its link nobody would take the results."""
-        attempts, self._attempts = self._attempts, set()
-        for attempt in attempts:
-            self._server.executor.stop(attempt, Reason.HUNG_UP)
-        self._unacknowledged.clear()
+        """The attempts run on under their leases."""
+        if self._session is not None:
+            self._session.unlinked(self, self.alive_at)
         self._server.link_down(self, why)
-
-    def _ended(self, attempt: str, ended: Ended) -> None:
-        if attempt in self._attempts:
-            self._attempts.discard(attempt)
-            self._unacknowledged.add(attempt)
-            self.send(result_of(attempt, ended))
-        self._server.progress()
 
 
 class WorkerFactory(Factory):
@@ -175,6 +150,7 @@ class WorkerFactory(Factory):
         self._leaving = False
         self._links_changed = links_changed
         self._waiters: list[Deferred[None]] = []
+        self._sessions: dict[str, Session] = {}
 
     def buildProtocol(self, addr: IAddress | None) -> ControllerLink:
         """Make the protocol of a new connection."""
@@ -182,10 +158,17 @@ class WorkerFactory(Factory):
         self.links.add(link)
         return link
 
+    def session(self, controller: str) -> Session:
+        """Give a controller's session; it outlives its links."""
+        if controller not in self._sessions:
+            self._sessions[controller] = Session(self.clock, self.executor, self.progress)
+        return self._sessions[controller]
+
     @property
     def settled(self) -> bool:
         """Whether nothing runs and every result has been acknowledged."""
-        return not self.executor.in_use and all(link.settled for link in self._proven)
+        idle = not self.executor.in_use
+        return idle and all(session.settled for session in self._sessions.values())
 
     def link_up(self, link: ControllerLink) -> None:
         """A controller has proven itself."""

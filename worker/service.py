@@ -5,18 +5,19 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
-from runyard.daemon.exits import bound, die
-from runyard.daemon.waiting import within
-from runyard.protocols.tasks import Reason
-from runyard.worker.executor import Executor
-from runyard.worker.jobs import JobsFolder
-from runyard.worker.link import WorkerFactory
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from runyard.daemon.exits import bound, die
+from runyard.daemon.waiting import within
+from runyard.protocols.tasks import Reason
+from runyard.worker.executor import Executor
+from runyard.worker.jobs import JobsFolder
+from runyard.worker.link import WorkerFactory
 
 SETTLE_S = 5.0
 LOUD_S = 60.0

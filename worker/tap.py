@@ -10,6 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twisted.application.service import MultiService
+from twisted.internet.endpoints import (
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    UNIXServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.python import usage
+
 from runyard.daemon.exits import die
 from runyard.daemon.folders import FolderUnusable, HeldFolder
 from runyard.daemon.keys import (
@@ -35,15 +45,6 @@ from runyard.worker.sandbox.runtimes import (
     task_account,
 )
 from runyard.worker.service import WorkerService
-from twisted.application.service import MultiService
-from twisted.internet.endpoints import (
-    TCP4ServerEndpoint,
-    TCP6ServerEndpoint,
-    UNIXServerEndpoint,
-    serverFromString,
-)
-from twisted.internet.interfaces import IStreamServerEndpoint
-from twisted.python import usage
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 UNIX_PATH_BYTES = 107

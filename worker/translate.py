@@ -34,6 +34,7 @@ def job_of(message: Run) -> Job:
         args=split_texts(message.args),
         env=tuple(env),
         limits=limits,
+        lease=message.lease,
     )
 
 

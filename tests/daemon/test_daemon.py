@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.python.usage import UsageError
+
 from runyard.daemon.folders import FolderUnusable, HeldFolder
 from runyard.daemon.keys import (
     CONTROLLER_KEY,
@@ -18,8 +21,6 @@ from runyard.daemon.keys import (
 )
 from runyard.daemon.options import seconds, task_files, whole
 from runyard.daemon.pending import Pending
-from twisted.internet.defer import Deferred
-from twisted.python.usage import UsageError
 
 
 def test_keys_are_made_once_and_only_we_can_read_the_secret_ones(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
 from runyard.protocols.ids import new_task_id
 from runyard.protocols.tasks import Ended, Outcome, Reason, Task
 from runyard.sched.roster import Worker
 from runyard.worker.sandbox.interface import Ending, Job, SandboxError
-from twisted.internet.defer import Deferred, succeed
-from twisted.python.failure import Failure
 
 KEY = Ed25519PrivateKey.generate()
 SECRET = b"s" * 32
@@ -66,9 +67,13 @@ class FakeJob:
         self.started = started
         self.done: Deferred[Ending] = Deferred()
         self.kills = 0
+        self.renewed = job.lease
 
     def kill(self) -> None:
         self.kills += 1
+
+    def renew(self, seconds: float) -> None:
+        self.renewed = seconds
 
     def end(self, status: int = 0, **more: Any) -> None:
         fields: dict[str, Any] = {

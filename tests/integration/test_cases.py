@@ -16,6 +16,7 @@ import pytest
 import requests
 from attrs import frozen
 from harness import Daemon, System, eventually, processes_with, system
+
 from runyard.daemon.keys import CONTROLLER_PUBLIC, FLEET_SECRET, make_keys
 from runyard.protocols.limits import Limits
 

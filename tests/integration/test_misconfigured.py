@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import TWISTD
+
 from runyard.daemon.keys import make_keys
 
 

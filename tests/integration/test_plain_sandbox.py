@@ -12,14 +12,15 @@ from typing import Any
 import psutil
 import pytest
 import pytest_twisted
+from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
 from runyard.protocols.limits import MIB, Limits
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.interface import Ending, Job, SandboxError
 from runyard.worker.sandbox.plain import PlainSandbox
 from runyard.worker.sandbox.runtimes import find_interpreters, task_account
-from twisted.internet import reactor as installed
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 reactor: Any = installed
 ACCOUNT = task_account()
@@ -38,7 +39,7 @@ class Slots:
         self, code: str | bytes, started: Callable[[], None] = lambda: None, **more: Any
     ) -> Any:
         limits = Limits(**{k: more.pop(k) for k in list(more) if k in Limits.__annotations__})
-        fields: dict[str, Any] = {"stdin": b"", "args": (), "env": ()}
+        fields: dict[str, Any] = {"stdin": b"", "args": (), "env": (), "lease": 600.0}
         raw = code.encode() if isinstance(code, str) else code
         job = Job("a.1", "python", raw, limits=limits, **(fields | more))
         return self.sandbox.run(job, started)

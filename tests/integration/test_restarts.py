@@ -16,6 +16,7 @@ import psutil
 import pytest
 import requests
 from harness import TWISTD, Daemon, System, eventually, processes_with, system
+
 from runyard.daemon.keys import make_keys
 
 

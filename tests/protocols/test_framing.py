@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.inbox import Inbox
 from runyard.protocols.lines import (
@@ -28,8 +31,6 @@ from runyard.protocols.messages import (
     Started,
 )
 from runyard.protocols.outbox import FRAME, MAX_STREAMS, Outbox
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransportWithDisconnection
 
 
 class End(MessageReceiver):
@@ -69,7 +70,7 @@ def written(*messages: Message) -> bytes:
 
 
 def a_run(code: bytes = b"", stdin: bytes = b"") -> Run:
-    return Run(attempt="t.1", language="python", limits={}, code=code, stdin=stdin)
+    return Run(attempt="t.1", language="python", limits={}, lease=10, code=code, stdin=stdin)
 
 
 def a_result(stdout: bytes, stderr: bytes = b"") -> Result:
@@ -155,12 +156,20 @@ def header(verb: str, **fields: Any) -> bytes:
         (b"[" * 4000, "JSON object"),
         (header("Nonsense"), "unknown verb"),
         (header("Data", stream=1, payload=[5]), "not open"),
-        (header("Run", attempt="a", language="p", limits={}, payload=[1 << 40, 0, 0, 0]), "0 to"),
         (
-            header("Run", attempt="a", language="p", limits={}, payload=[FRAME, 1, 0, 0]),
+            header(
+                "Run", attempt="a", language="p", limits={}, lease=1, payload=[1 << 40, 0, 0, 0]
+            ),
+            "0 to",
+        ),
+        (
+            header("Run", attempt="a", language="p", limits={}, lease=1, payload=[FRAME, 1, 0, 0]),
             "need a stream",
         ),
-        (header("Run", attempt="a", language="p", limits={}, payload=[0] * 4, stream=1), "empty"),
+        (
+            header("Run", attempt="a", language="p", limits={}, lease=1, payload=[0] * 4, stream=1),
+            "empty",
+        ),
         (header("Ping", payload=[1]), "payloads"),
         (header("Started"), "attempt"),
         (header("Started", attempt=None), "malformed"),
@@ -179,7 +188,13 @@ def test_rubbish_closes_the_link_with_an_error_that_says_why(line: bytes, why: s
 def test_streams_are_bounded_in_number_and_each_frame_by_what_was_announced() -> None:
     inbox = Inbox(FROM_CONTROLLER)
     inbox.proven = True
-    fields = {"attempt": "a", "language": "p", "limits": {}, "payload": [FRAME, 5, 0, 0]}
+    fields = {
+        "attempt": "a",
+        "language": "p",
+        "limits": {},
+        "lease": 1,
+        "payload": [FRAME, 5, 0, 0],
+    }
     for number in range(MAX_STREAMS):
         assert inbox.line(header("Run", stream=number, **fields)) is None
     with pytest.raises(ProtocolError, match="at most"):
@@ -241,7 +256,7 @@ def test_silence_ends_a_link_and_any_byte_is_life() -> None:
 def test_an_oversized_header_fails_in_the_sender() -> None:
     end, transport = proven()
     with pytest.raises(ValueError, match="header of"):
-        end.send(Run(attempt="a", language="p", limits={"x" * 70_000: 1.0}))
+        end.send(Run(attempt="a", language="p", limits={"x" * 70_000: 1.0}, lease=1))
     end.send(Ping())
     assert json.loads(transport.value()) == {"verb": "Ping"}
 

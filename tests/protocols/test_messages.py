@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import CODE_BYTES, Limits, limits_document
 from runyard.protocols.messages import (
@@ -19,7 +20,7 @@ from runyard.protocols.messages import (
 )
 
 RUN: dict[str, Any] = {
-    "attempt": "a.1", "language": "python", "limits": limits_document(Limits()),
+    "attempt": "a.1", "language": "python", "limits": limits_document(Limits()), "lease": 10,
     "args": b"x\0", "env": b"A=1\0", "code": b"print(1)", "stdin": b"\x00\n\xff",
 }  # fmt: skip
 

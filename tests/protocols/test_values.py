@@ -4,6 +4,7 @@ import math
 
 import pytest
 from fakes import KEY, SECRET
+
 from runyard.protocols.ids import TASK_ID, attempt_id, new_task_id
 from runyard.protocols.limits import RANGES, Limits, complaint, limits_document, limits_from
 from runyard.protocols.proofs import (

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from runyard.protocols.limits import CODE_BYTES, STDIN_BYTES
 from runyard.sched.admission import Policy, admit_body, admit_query
 from runyard.sched.errors import Kind, Refusal

@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runyard.protocols.limits import MIB, RANGES, Limits
 from runyard.sched.admission import Policy, admit_body
 from runyard.sched.bodies import read_body

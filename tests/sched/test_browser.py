@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from runyard.sched.browser import BrowserRules, host_name
 
 RULES = BrowserRules(frozenset({"https://judge.example"}), frozenset({"runyard.lan"}))

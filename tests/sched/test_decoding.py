@@ -5,6 +5,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from runyard.sched.decoding import decode_code, parse_pairs
 from runyard.sched.errors import Refusal
 

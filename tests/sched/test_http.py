@@ -8,6 +8,12 @@ from urllib.parse import quote_plus
 
 import pytest
 from fakes import SUCCESS, FakeRunner, a_worker
+from treq import content
+from treq.client import HTTPClient
+from treq.testing import RequestTraversalAgent, _SynchronousProducer
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Usage
 from runyard.sched.attempts import Timing
 from runyard.sched.backlog import Backlog
@@ -16,11 +22,6 @@ from runyard.sched.http import Api
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Tickets
 from runyard.sched.web import BoundedSite
-from treq import content
-from treq.client import HTTPClient
-from treq.testing import RequestTraversalAgent, _SynchronousProducer
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
 URL = "http://127.0.0.1"
 

@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakes import KEY, SECRET, FakeSandbox, a_task
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.test.iosim import FakeTransport, IOPump, connect
+
 from runyard.protocols.errors import LinkLost, Refused
 from runyard.protocols.limits import MIB
 from runyard.protocols.messages import Result
@@ -15,10 +20,6 @@ from runyard.sched.link import LinkSettings, WorkerConnection, WorkerLink
 from runyard.sched.roster import Roster, Worker
 from runyard.worker.executor import Executor
 from runyard.worker.link import ControllerLink, Credentials, Identity, WorkerFactory
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
-from twisted.test.iosim import FakeTransport, IOPump, connect
 
 
 class Pair:
@@ -36,12 +37,9 @@ class Pair:
             Credentials(KEY.public_key(), secret), lambda: self.left.append(True), lambda n: None,
         )  # fmt: skip
         self.roster = roster or Roster()
-        self.reborn: list[str] = []
         settings = LinkSettings("scheduler", KEY, SECRET, 5.0, 15.0)
         endpoint: Any = None
-        self.link = WorkerLink(
-            self.clock, endpoint, "unix:w1", settings, self.roster, self.reborn.append
-        )
+        self.link = WorkerLink(self.clock, endpoint, "unix:w1", settings, self.roster)
         self.connect()
 
     def connect(self) -> None:
@@ -60,7 +58,7 @@ class Pair:
 
     def run(self, task: Task | None = None, attempt: str = "t.1") -> list[Any]:
         results: list[Any] = []
-        run = self.client.run(attempt, task or a_task(), lambda: results.append("started"))
+        run = self.worker.link.run(attempt, task or a_task(), lambda: results.append("started"))
         run.addBoth(results.append)
         self.pump.flush()
         return results
@@ -76,6 +74,10 @@ def pair() -> Any:
     yield made
     made.client.close()
     made.pump.flush()
+    made.clock.advance(made.link.settings.hold)
+    for job in made.sandbox.jobs:
+        if not job.done.called:
+            job.end(9)
     assert not made.clock.getDelayedCalls(), "nothing stays timed after the link"
 
 
@@ -107,7 +109,7 @@ def test_a_controller_with_another_key_commands_nobody() -> None:
 def test_a_second_worker_of_the_same_name_is_refused_and_the_first_stays(pair: Pair) -> None:
     other = Pair(roster=pair.roster)
     assert other.client.closing
-    assert pair.worker.link is pair.client
+    assert pair.worker is pair.link.worker
 
 
 def test_a_task_goes_out_and_its_result_comes_back_to_the_byte(pair: Pair) -> None:
@@ -128,7 +130,7 @@ def test_a_task_goes_out_and_its_result_comes_back_to_the_byte(pair: Pair) -> No
         b"\x00out\n",
         b"\xfferr",
     )
-    assert pair.server.settled, "the result was acknowledged"
+    assert pair.factory.settled, "the result was acknowledged"
 
 
 def test_everything_at_its_maximum_passes_unchanged(pair: Pair) -> None:
@@ -157,7 +159,7 @@ def test_more_than_the_slots_is_refused_and_nothing_has_started(pair: Pair) -> N
 
 def test_a_cancel_ends_the_job_and_the_result_says_for_what(pair: Pair) -> None:
     results = pair.run()
-    pair.client.cancel("t.1", Reason.ASKED)
+    pair.worker.link.cancel("t.1", Reason.ASKED)
     pair.pump.flush()
     (job,) = pair.sandbox.jobs
     assert job.kills == 1
@@ -170,7 +172,7 @@ def test_a_cancel_ends_the_job_and_the_result_says_for_what(pair: Pair) -> None:
 def test_a_cancel_that_overtakes_its_own_large_run_is_not_lost(pair: Pair) -> None:
     pair.client._outbox.pauseProducing()  # type: ignore[union-attr]
     results = pair.run(a_task(stdin=b"x" * MIB))
-    pair.client.cancel("t.1", Reason.HUNG_UP)
+    pair.worker.link.cancel("t.1", Reason.HUNG_UP)
     pair.pump.flush()
     pair.client._outbox.resumeProducing()  # type: ignore[union-attr]
     pair.pump.flush()
@@ -178,29 +180,99 @@ def test_a_cancel_that_overtakes_its_own_large_run_is_not_lost(pair: Pair) -> No
     assert results[0].check(Refused)
 
 
-def test_a_lost_link_fails_every_attempt_and_ends_the_jobs(pair: Pair) -> None:
-    one, two = pair.run(attempt="a.1"), pair.run(attempt="b.1")
+def test_a_short_cut_loses_nothing_and_what_finished_meanwhile_arrives(pair: Pair) -> None:
+    first, second = pair.run(attempt="a.1"), pair.run(attempt="b.1")
+    one, two = pair.sandbox.jobs
+    one.started()
     pair.cut()
-    assert one[0].check(LinkLost)
-    assert two[0].check(LinkLost)
     assert not list(pair.roster)
-    assert [job.kills for job in pair.sandbox.jobs] == [1, 1]
-    late = pair.client.run("c.1", a_task(), lambda: None)
-    late.addErrback(lambda failure: late_seen.append(failure.check(LinkLost)))
-    assert late_seen == [LinkLost]
-
-
-late_seen: list[Any] = []
-
-
-def test_another_boot_at_the_address_proves_the_last_one_dead(pair: Pair) -> None:
-    pair.cut()
+    two.started()
+    two.end(stdout=b"while the link was cut")
+    pair.clock.advance(9)
+    assert [job.kills for job in pair.sandbox.jobs] == [0, 0]
+    assert first == ["started"] or first == []
     pair.connect()
-    assert pair.reborn == [], "the same process came back"
+    assert second[-1].stdout == b"while the link was cut"
+    assert pair.worker.free == 2 - len(pair.worker.running)
+    one.end(stdout=b"after it was back")
+    pair.pump.flush()
+    assert first[-1].stdout == b"after it was back"
+    assert pair.factory.settled
+
+
+def test_a_long_cut_ends_the_jobs_at_their_lease_and_then_loses_the_attempts(pair: Pair) -> None:
+    results = pair.run()
+    (job,) = pair.sandbox.jobs
+    job.started()
+    pair.cut()
+    pair.clock.advance(9.9)
+    assert job.kills == 0
+    pair.clock.advance(0.2)
+    assert job.kills == 1, "the lease is over"
+    assert not [r for r in results if isinstance(r, Failure)], "it is in doubt"
+    pair.clock.advance(pair.link.settings.hold)
+    assert results[-1].check(LinkLost)
+    job.end(9)
+
+
+def test_one_whose_lease_was_over_is_lost_at_once_when_the_link_is_back(pair: Pair) -> None:
+    results = pair.run()
+    pair.cut()
+    pair.clock.advance(11)
+    pair.sandbox.jobs[0].end(9)
+    pair.connect()
+    assert results[-1].check(LinkLost)
+    assert pair.factory.settled
+
+
+def test_another_process_at_the_address_proves_the_last_one_dead(pair: Pair) -> None:
+    results = pair.run()
     pair.cut()
     pair.factory.identity = Identity("w1", "boot-2")
+    pair.factory._sessions.clear()
     pair.connect()
-    assert pair.reborn == ["boot-1"]
+    assert results[-1].check(LinkLost), "without a wait"
+    assert pair.worker.boot == "boot-2"
+    assert pair.worker.running == set()
+
+
+def test_a_cancel_during_a_cut_goes_out_when_the_link_is_back(pair: Pair) -> None:
+    results = pair.run()
+    worker = pair.worker
+    pair.cut()
+    worker.link.cancel("t.1", Reason.ASKED)
+    pair.connect()
+    (job,) = pair.sandbox.jobs
+    assert job.kills == 1
+    job.end(9)
+    pair.pump.flush()
+    assert results[-1].reason is Reason.ASKED
+
+
+def test_a_controller_that_starts_anew_ends_what_its_last_life_left_running(pair: Pair) -> None:
+    pair.run()
+    pair.cut()
+    pair.link = WorkerLink(
+        pair.clock,
+        pair.link.service,
+        "unix:w1",
+        pair.link.settings,
+        pair.roster,  # type: ignore[arg-type]
+    )
+    pair.connect()
+    (job,) = pair.sandbox.jobs
+    assert job.kills == 1
+    job.end(9)
+    pair.pump.flush()
+    assert pair.factory.settled
+
+
+def test_nothing_goes_out_on_a_link_that_is_gone(pair: Pair) -> None:
+    worker = pair.worker
+    pair.cut()
+    failed: list[Any] = []
+    worker.link.run("c.1", a_task(), lambda: None).addErrback(failed.append)
+    assert failed[0].check(LinkLost)
 
 
 def test_a_result_for_nobody_is_acknowledged_and_changes_nothing(pair: Pair) -> None:
@@ -232,12 +304,13 @@ def test_a_result_with_words_of_its_own_closes_the_link(pair: Pair, wrong: dict[
     pair.server.send(Result(**(fields | wrong)))
     pair.pump.flush()
     assert pair.client.closing
-    assert results[0].check(LinkLost)
+    pair.clock.advance(pair.link.settings.hold)
+    assert results[-1].check(LinkLost)
 
 
 def test_a_draining_worker_gets_nothing_new_and_leaves_when_idle(pair: Pair) -> None:
     results = pair.run()
-    pair.client.drain(leave=True)
+    pair.worker.link.drain(leave=True)
     pair.pump.flush()
     assert pair.worker.draining
     assert pair.worker.free == 0
@@ -257,8 +330,9 @@ def test_an_idle_link_lives_and_a_frozen_peer_is_cut(pair: Pair) -> None:
     results = pair.run()
     pair.clock.pump([5.0] * 5)
     pair.pump.flush()
-    assert results[0].check(LinkLost)
     assert not list(pair.roster)
+    pair.clock.advance(pair.link.settings.hold)
+    assert results[-1].check(LinkLost)
 
 
 def test_lost_is_told_once(pair: Pair) -> None:

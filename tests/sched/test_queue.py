@@ -6,15 +6,16 @@ from functools import partial
 
 import pytest
 from fakes import SUCCESS, a_task, a_worker
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+
 from runyard.protocols.tasks import Ended, Outcome, State
 from runyard.sched.backlog import Backlog, Full
 from runyard.sched.evaluator import Candidate, choose
-from runyard.sched.recovery import Final, Retry, after_failure, backoff, hold_time
+from runyard.sched.recovery import Final, Retry, after_failure, backoff
 from runyard.sched.retries import Retries
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
-from twisted.internet.defer import CancelledError
-from twisted.internet.task import Clock
 
 
 def tickets(clock: Clock, keep: float = 100, tasks: int = 10, size: int = 1 << 30) -> Tickets:
@@ -170,31 +171,24 @@ LOST = Ended(Outcome.NETWORK_FAIL)
 def test_a_failed_attempt_is_retried_until_its_cap_with_growing_delays() -> None:
     assert after_failure(LOST, 3, 3, 0.5) == Final(LOST)
     assert after_failure(LOST, 1, 1, 0.5) == Final(LOST), "attempts 1 is at most once"
-    first, second = after_failure(LOST, 1, 3, 0.5), after_failure(LOST, 2, 3, 0.5, hold=9)
+    first, second = after_failure(LOST, 1, 3, 0.5), after_failure(LOST, 2, 3, 0.5)
     assert isinstance(first, Retry)
-    assert second == Retry(first.delay * 2, 9)
+    assert second == Retry(first.delay * 2)
     assert backoff(1, 0.0) < backoff(1, 1.0), "jitter"
     assert backoff(50, 1.0) < 60
 
 
-def test_the_hold_outlasts_the_worker_s_own_notice_of_the_silence() -> None:
-    assert hold_time(5, 15) > 5 + 15
-
-
-def test_a_lost_attempt_waits_out_its_worker_unless_that_is_proven_dead() -> None:
+def test_a_ticket_comes_back_when_its_back_off_is_over_unless_it_was_taken_out() -> None:
     clock = Clock()
     due: list[Ticket] = []
     retries = Retries(clock, due.append)
-    proven, unproven, cancelled = a_ticket(), a_ticket(), a_ticket()
-    retries.add(proven, Retry(2, hold=25), "boot-1")
-    retries.add(unproven, Retry(2, hold=25), "boot-2")
-    retries.add(cancelled, Retry(2), "boot-2")
+    waits, cancelled = a_ticket(), a_ticket()
+    retries.add(waits, Retry(2))
+    retries.add(cancelled, Retry(2))
     assert retries.remove(cancelled)
     assert not retries.remove(cancelled)
-    clock.advance(1)
-    retries.dead("boot-1")
-    clock.advance(1.5)
-    assert due == [proven], "the back-off still counts"
-    clock.advance(25)
-    assert due == [proven, unproven]
+    clock.advance(1.9)
+    assert due == []
+    clock.advance(0.2)
+    assert due == [waits]
     assert len(retries) == 0

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from runyard.sched.answers import Answer
-from runyard.sched.web import BoundedSite, WebLimits
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
+
+from runyard.sched.answers import Answer
+from runyard.sched.web import BoundedSite, WebLimits
 
 LIMITS = WebLimits()
 REQUEST_LINE, HEADERS, BODY, IDLE_S = 262_144, 65_536, 33_554_432, 60.0

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from fakes import FakeSandbox
+from twisted.internet.task import Clock
+
 from runyard.protocols.errors import ProtocolError, Refused
 from runyard.protocols.limits import Limits, limits_document
 from runyard.protocols.messages import Run
@@ -13,7 +15,6 @@ from runyard.worker.executor import Executor
 from runyard.worker.loneliness import Loneliness
 from runyard.worker.sandbox.interface import Job
 from runyard.worker.translate import job_of
-from twisted.internet.task import Clock
 
 
 class Bench:
@@ -29,7 +30,7 @@ class Bench:
     def execute(self, attempt: str, **more: Any) -> None:
         fields: dict[str, Any] = {
             "language": "python", "code": b"", "stdin": b"", "args": (), "env": (),
-            "limits": Limits(wall_s=3),
+            "limits": Limits(wall_s=3), "lease": 10.0,
         }  # fmt: skip
         job = Job(attempt=attempt, **(fields | more))
         self.executor.execute(
@@ -126,7 +127,7 @@ def test_idle_is_told_when_the_last_slot_is_free(bench: Bench) -> None:
 
 
 def a_run(**more: Any) -> Run:
-    return Run(**({"attempt": "a", "language": "python", "limits": {}} | more))
+    return Run(**({"attempt": "a", "language": "python", "limits": {}, "lease": 10} | more))
 
 
 @pytest.mark.parametrize(

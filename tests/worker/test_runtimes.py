@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from runyard.protocols.limits import Limits
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.interface import Job
@@ -71,7 +72,7 @@ def test_python_variables_count_only_when_the_task_sets_them() -> None:
 
 def test_the_environment_is_a_fixed_few_and_the_task_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_PASSWORD", "y")
-    job = Job("a", "python", b"", b"", (), (("A", "1"), ("HOME", "/mine")), Limits())
+    job = Job("a", "python", b"", b"", (), (("A", "1"), ("HOME", "/mine")), Limits(), 10.0)
     given = environment(job, "/jobs/1")
     assert given == {
         "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/mine", "TMPDIR": "/jobs/1/tmp",

@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 import pytest
+
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason
 from runyard.worker.sandbox.interface import Ending

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from attrs import frozen
-from runyard.protocols.limits import Limits
 from twisted.internet.defer import Deferred
+
+from runyard.protocols.limits import Limits
 
 
 @frozen
 class Job:
-    """What a slot runs: a program for a runtime, its input, its limits."""
+    """What a slot runs: a program for a runtime, its input, its limits.
+
+    Attributes:
+        lease: Seconds after which the slot itself ends it, unless its lease is renewed.
+    """
 
     attempt: str
     language: str
@@ -21,6 +26,7 @@ class Job:
     args: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     limits: Limits
+    lease: float
 
 
 @frozen
@@ -32,6 +38,7 @@ class Ending:
         full: The stream that passed the cap ("stdout", "stderr"), or None.
         measured: Bytes that the full stream had when it was stopped.
         late: Whether the slot itself ended it at the wall limit.
+        forsaken: Whether the slot itself ended it because its lease was over.
     """
 
     status: int
@@ -45,6 +52,7 @@ class Ending:
     cpu_s: float
     max_rss_bytes: int
     late: bool = False
+    forsaken: bool = False
 
 
 class SandboxError(Exception):
@@ -60,6 +68,9 @@ class RunningJob(Protocol):
 
     def kill(self) -> None:
         """End every process of the job now."""
+
+    def renew(self, seconds: float) -> None:
+        """Let it run on for so long from now, if nothing else ends it."""
 
 
 class Sandbox(Protocol):

@@ -6,7 +6,7 @@ user code ever runs in it. Being a child subreaper, it inherits every process th
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 ``{"run": ...}`` with five descriptors (the order as JSON, code, stdin, stdout, stderr), or
-``{"kill": true}``; it answers ``{"started": pid}``, then ``{"ended": status, ...}``, or
+``{"kill": true}``, or ``{"renew": seconds}`` for its lease; it answers ``{"started": pid}``, then ``{"ended": status, ...}``, or
 ``{"failed": why}``. When the socket closes, the worker is gone: the job dies with it.
 """
 
@@ -167,27 +167,35 @@ def sweep() -> bool:
         select.select([], [], [], 0.001)
 
 
-def watch(channel: socket.socket, pid: int, wall_s: float) -> tuple[bool, bool]:
-    """Wait until the job's main process ends; give (it was late, the worker is gone)."""
+def watch(channel: socket.socket, pid: int, order: dict[str, Any]) -> set[str]:
+    """Wait until the job's main process ends, or end it.
+
+    Gives what was seen: ``late`` (past the wall limit), ``forsaken`` (past its lease: the worker may
+    be frozen, or cut off from whoever wants the job), ``gone`` (the worker is).
+    """
     process = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(process, select.POLLIN)
     poll.register(channel, select.POLLIN)
-    until = time.monotonic() + wall_s + GRACE_S
-    late = gone = False
+    now = time.monotonic()
+    ends = {"late": now + order["wall_s"] + GRACE_S, "forsaken": now + order["lease_s"]}
+    seen: set[str] = set()
     try:
         while True:
-            left = max(0.0, until - time.monotonic())
-            ready = {fd for fd, _ in poll.poll(None if late or gone else left * 1000)}
+            left = max(0.0, min(ends.values()) - time.monotonic())
+            ready = {fd for fd, _ in poll.poll(None if seen else left * 1000)}
             if process in ready:
-                return late, gone
+                return seen
             if channel.fileno() in ready:
                 packet, _ = receive(channel)
-                gone = packet is None
-                if gone:
+                if packet is not None and "renew" in packet:
+                    ends["forsaken"] = time.monotonic() + packet["renew"]
+                    continue
+                if packet is None:
                     poll.unregister(channel)
+                    seen.add("gone")
             elif not ready:
-                late = True
+                seen.add(min(ends, key=ends.__getitem__))
             signal.pidfd_send_signal(process, signal.SIGKILL)
     finally:
         os.close(process)
@@ -209,20 +217,21 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
             os.close(descriptor)
     send(channel, {"started": pid})
     began = time.monotonic()
-    late, gone = watch(channel, pid, order["wall_s"])
+    seen = watch(channel, pid, order)
     _, status, usage = os.wait4(pid, 0)
     wall = time.monotonic() - began
     clean = sweep()
-    if not gone:
+    if "gone" not in seen:
         send(
             channel,
             {
                 "ended": status, "wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime,
-                "max_rss_bytes": usage.ru_maxrss * 1024, "late": late, "clean": clean,
+                "max_rss_bytes": usage.ru_maxrss * 1024, "clean": clean, "late": "late" in seen,
+                "forsaken": "forsaken" in seen,
             },
         )  # fmt: skip
     discard(order)
-    return not gone and clean
+    return "gone" not in seen and clean
 
 
 def clear(folder: str) -> None:

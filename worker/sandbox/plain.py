@@ -12,14 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
 from runyard.worker.sandbox.interface import Job, SandboxError
 from runyard.worker.sandbox.orphans import adopt_orphans, end_orphans
 from runyard.worker.sandbox.rlimits import rlimits
 from runyard.worker.sandbox.runtimes import Account, Interpreter
 from runyard.worker.sandbox.slot import Slot, SlotJob
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 
 PROGRAM = "main.py"
 TMP = "tmp"
@@ -134,6 +135,7 @@ class PlainSandbox:
             "uid": account.uid if account else None,
             "gid": account.gid if account else None,
             "wall_s": job.limits.wall_s,
+            "lease_s": job.lease,
         }
 
     def _spawn(self, folder: Path) -> None:

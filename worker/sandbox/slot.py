@@ -11,15 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runyard.worker.sandbox.channel import PacketChannel
-from runyard.worker.sandbox.interface import Ending, SandboxError
-from runyard.worker.sandbox.pipes import CappedPipe
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from runyard.worker.sandbox.channel import PacketChannel
+from runyard.worker.sandbox.interface import Ending, SandboxError
+from runyard.worker.sandbox.pipes import CappedPipe
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 START_S = 10.0
@@ -57,6 +58,11 @@ class SlotJob:
         if not self._finished:
             self._slot.kill()
 
+    def renew(self, seconds: float) -> None:
+        """Let it run on for so long from now."""
+        if not self._finished:
+            self._slot.renew(seconds)
+
     def _stream_full(self, name: str) -> None:
         if self._full is None and not self._finished:
             self._full = name
@@ -81,6 +87,7 @@ class SlotJob:
                 cpu_s=packet["cpu_s"],
                 max_rss_bytes=packet["max_rss_bytes"],
                 late=packet["late"],
+                forsaken=packet["forsaken"],
             )
         )
 
@@ -154,6 +161,11 @@ class Slot(ProcessProtocol):
             self.abandon()
             return
         self._arm(END_S, "the job's processes did not end in {0:g} s")
+
+    def renew(self, seconds: float) -> None:
+        """Renew the job's lease; a helper that cannot be told keeps to the one it has."""
+        with contextlib.suppress(OSError):
+            self._channel.send_packet({"renew": seconds}, [])
 
     def close(self) -> None:
         """End the helper, and with it the job."""
