@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import chain
 
 from attrs import field, frozen
 
@@ -52,6 +53,10 @@ STOP_REASONS = frozenset({Reason.TIMEOUT, Reason.ASKED, Reason.HUNG_UP, Reason.R
 """Why a controller may stop a running attempt."""
 
 
+TEXT_BYTES = 64
+"""What Python needs for a short text beside its characters."""
+
+
 @frozen
 class Task:
     """What a user asked for.
@@ -81,8 +86,11 @@ class Task:
 
     @property
     def size(self) -> int:
-        """Its payload in bytes, as the backlog counts it."""
-        return len(self.code) + len(self.stdin)
+        """What it holds in bytes, as the backlog counts it: all that its caller may make long."""
+        texts = [*self.args, *chain(*self.env, *self.labels)]
+        if self.name is not None:
+            texts.append(self.name)
+        return len(self.code) + len(self.stdin) + sum(len(t.encode()) + TEXT_BYTES for t in texts)
 
 
 @frozen

@@ -143,12 +143,20 @@ def _refuse_not_yet(values: Mapping[str, object]) -> None:
             raise malformed(name, shown(values[name]), "not supported yet")
 
 
+def _allowed(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "a field of this request"
+    return message.removeprefix("Value error, ")
+
+
 def _refuse_fields(error: ValidationError) -> NoReturn:
     problems = tuple(
         Problem(
-            ".".join(str(part) for part in each["loc"][:4]) or "body",
+            ".".join(str(part)[:80] for part in each["loc"][:4]) or "body",
             shown(each["input"]),
-            "a field of this request" if each["type"] == "extra_forbidden" else each["msg"],
+            "a field of this request"
+            if each["type"] == "extra_forbidden"
+            else each["msg"].removeprefix("Value error, "),
         )
         for each in error.errors(include_url=False, include_context=False)[:8]
     )

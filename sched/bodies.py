@@ -8,7 +8,7 @@ from attrs import frozen
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from werkzeug.http import parse_options_header
 
-from runyard.sched.decoding import MOST_FIELDS, parse_pairs
+from runyard.sched.decoding import MOST_FIELDS, bound_field, parse_pairs
 from runyard.sched.errors import Kind, Refusal, malformed, shown
 from runyard.sched.jsontext import parse_json
 
@@ -16,6 +16,7 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 RAW = ("text/x-python", "text/plain")
+MOST_TYPE = 1024
 MOST_BOUNDARY = 70  # RFC 2046, section 5.1.1
 
 
@@ -34,6 +35,8 @@ def read_body(body: bytes, content_type: str | None, query: bytes) -> Body:
     Raises:
         Refusal: the type is not one of ours, or the body is not what its type says.
     """
+    if content_type is not None and len(content_type) > MOST_TYPE:
+        raise Refusal(Kind.MEDIA_TYPE, f"the content type is longer than {MOST_TYPE} characters")
     media, parameters = parse_options_header(content_type or "")
     media = media.lower()
     charset = parameters.get("charset", "utf-8").lower()
@@ -72,14 +75,16 @@ def _parts(body: bytes, boundary: str) -> dict[str, bytes]:
     if not 1 <= len(boundary) <= MOST_BOUNDARY or not boundary.isascii():
         raise malformed("boundary", boundary, f"1 to {MOST_BOUNDARY} ASCII characters")
     fields: dict[str, bytes] = {}
-    name, pieces = "", list[bytes]()
+    name, pieces, size = "", list[bytes](), 0
     try:
         parser = PushMultipartParser(boundary, max_segment_count=MOST_FIELDS, strict=True)
         with parser:
             for event in parser.parse(body):
                 if isinstance(event, MultipartSegment):
-                    name, pieces = _segment_name(event), []
+                    name, pieces, size = _segment_name(event), [], 0
                 elif event is not None:
+                    size += len(event)
+                    bound_field(name, size)
                     pieces.append(bytes(event))
                 else:
                     value = b"".join(pieces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from enum import Enum
 
 from attrs import field, frozen
@@ -78,11 +79,16 @@ class Refusal(Exception):
 
 def malformed(name: str, got: object, allowed: str) -> Refusal:
     """Refuse one field."""
+    name = name[:80]
     problem = Problem(name, shown(got), allowed)
     return Refusal(Kind.MALFORMED, f"{name}: {allowed}; got {problem.got}", (problem,))
 
 
 def shown(value: object, most: int = 80) -> str:
-    """Give a value as text that is short and safe to show."""
-    text = ascii(value)
-    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+    """Give a value as text that is short and safe to show, in a time that is bounded too."""
+    if isinstance(value, str | bytes):
+        text, size = ascii(value[: most + 1]), len(value)
+    else:
+        text = reprlib.repr(value).encode("ascii", "backslashreplace").decode()
+        size = len(text)
+    return text if len(text) <= most else f"{text[:most]}... ({size} characters)"

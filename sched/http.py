@@ -224,7 +224,9 @@ class Api:
             return await self._maybe_in_thread(len(query), admit_query, query, policy)
         body: bytes = request.content.read()
         media = request.getHeader("content-type")
-        return await self._maybe_in_thread(len(body), admit_body, body, media, query, policy)
+        return await self._maybe_in_thread(
+            len(body) + len(query), admit_body, body, media, query, policy
+        )
 
     async def _maybe_in_thread(
         self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

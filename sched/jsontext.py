@@ -16,6 +16,9 @@ LARGE_BYTES = 64 * 1024
 
 MOST_VALUES = 20_000
 MOST_DIGITS = 400
+MOST_NAMES = 1024
+"""Names in one object: what `env` may hold."""
+
 SLICE = 256 * 1024
 _LONG_NUMBER = re.compile(rf"-?[0-9]{{{MOST_DIGITS + 1}}}")
 
@@ -71,11 +74,13 @@ def _decoder(body_size: int) -> json.JSONDecoder:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise malformed(shown(twice), "the name twice in one object", "each name once")
+    if len(pairs) > MOST_NAMES:
+        raise malformed("body", f"{len(pairs)} names", f"at most {MOST_NAMES} names in one object")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise malformed(name[:80], "the name twice in one object", "each name once")
+        found[name] = value
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from runyard.protocols.limits import complaint
 
@@ -47,6 +47,8 @@ def _limit(name: str) -> Any:
 
 
 Text = Annotated[str, AfterValidator(_encodable)]
+LabelName = Annotated[str, Field(max_length=64), AfterValidator(_encodable)]
+ShortText = Annotated[str, Field(max_length=256), AfterValidator(_encodable)]
 Content = Annotated[str, AfterValidator(_no_surrogates)]
 
 
@@ -73,7 +75,7 @@ class ExecuteOptions(BaseModel):
     timeout: Annotated[float, _limit("wall_s")] | None = None
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
-    name: Annotated[Text, Field(max_length=256)] | None = None
+    name: ShortText | None = None
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     wait: bool = True
 
@@ -83,7 +85,7 @@ class ExecuteRequest(ExecuteOptions):
 
     code: Content
     stdin: Content = ""
-    args: Annotated[list[Text], Field(max_length=1024)] = []
+    args: Annotated[list[Text], FailFast(), Field(max_length=1024)] = []
     env: Annotated[dict[str, Text], Field(max_length=1024), AfterValidator(_env_names)] = {}
     limits: LimitsModel = LimitsModel()
-    labels: Annotated[dict[Text, Text], Field(max_length=32)] = {}
+    labels: Annotated[dict[LabelName, ShortText], Field(max_length=32)] = {}

@@ -12,7 +12,7 @@ function show(verdict, stdout, stderr) {
 
 function busy(on) {
   element("run").disabled = on;
-  element("cancel").disabled = !on;
+  element("cancel").disabled = current === null;
 }
 
 function verdictOf(task) {
@@ -42,6 +42,7 @@ async function run() {
     body: JSON.stringify(body),
   });
   current = task.id;
+  busy(true);
   while (task.state !== "finish") {
     show(`${task.state} …`, "", "");
     task = await ask(`/tasks/${task.id}?wait=20`);

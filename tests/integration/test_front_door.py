@@ -147,7 +147,8 @@ def test_a_long_twice_encoded_get_runs_whole(runyard: System, size: int) -> None
 def test_one_that_is_too_long_is_414_and_the_next_connection_works(runyard: System) -> None:
     answer = requests.get(f"{runyard.url}/execute?code=print(1)%23{'x' * 270_000}", timeout=30)
     assert answer.status_code == 414
-    assert "POST" in answer.json()["detail"]
+    assert "POST" in answer.text
+    assert answer.text.startswith("runyard: 414"), "no client of GET parses it"
     assert runyard.get("print(1)").text == "1\n"
 
 
@@ -192,6 +193,15 @@ def test_a_bomb_of_json_is_refused_with_others_served_beside_it(runyard: System,
     assert len(answer.content) < 2000
     lag = watch.lag()
     assert lag < LAG_MS
+
+
+def test_an_address_that_was_not_encoded_is_told_how(runyard: System) -> None:
+    with Client(runyard) as client:
+        client.send("GET /execute?code=print('é') HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        status, data = client.answer()
+    assert status == 400
+    assert b"%XX" in data
+    assert b"text/plain" in data
 
 
 def test_a_dripping_client_is_told_and_closed(runyard: System) -> None:
@@ -256,3 +266,99 @@ def test_pipelined_requests_are_answered_in_order(runyard: System) -> None:
             data += piece
     bodies = [part.partition(b"\r\n\r\n")[2][:1] for part in data.split(b"HTTP/1.1 ")[1:]]
     assert bodies == [b"1", b"2", b"3"]
+
+
+def said(runyard: System, data: bytes) -> tuple[int, bytes, str]:
+    """Give (status, everything, what the daemon wrote meanwhile)."""
+    before = len(runyard.daemon.read())
+    with Client(runyard) as client:
+        client.send(data)
+        status, answer = client.answer()
+    requests.get(f"{runyard.url}/healthz", timeout=30)
+    return status, answer, runyard.daemon.read()[before:]
+
+
+OLD_BROWSER = b"Host: localhost\r\nUser-Agent: Mozilla/5.0\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"/execute", 403), (b"//execute", 404), (b"/%65xecute", 404), (b"/execut%65", 404),
+        (b"/./execute", 404), (b"/execute/", 404), (b"http://localhost/execute", 404),
+        (b"/%ff", 404), (b"execute", 404), (b"*", 404),
+    ],
+)  # fmt: skip
+def test_no_spelling_of_a_path_runs_code_past_the_browser_rule(
+    runyard: System, target: bytes, expected: int
+) -> None:
+    line = b"GET " + target + b"?code=print(6*7) HTTP/1.1\r\n"
+    status, answer, log = said(runyard, line + OLD_BROWSER)
+    assert (status, log) == (expected, "")
+    assert b"42" not in answer.partition(b"\r\n\r\n")[2]
+
+
+ODD = {
+    "content type": (b"POST /execute", b"Content-Type: \xff\xfe\r\nContent-Length: 1\r\n", 415),
+    "accept": (b"GET /execute?code=print(1)", b"Accept: \xff\xfe\r\n", 200),
+    "agent": (b"GET /workers", b"User-Agent: \xff\xfe\r\nOrigin: \xff\r\n", 403),
+    "site": (b"GET /workers", b"Sec-Fetch-Site: \xff\r\n", 403),
+    "prefer": (b"GET /execute?code=print(1)", b"Prefer: \xff\r\n", 200),
+    "key": (b"GET /execute?code=print(1)", b"Idempotency-Key: \xff\r\n", 400),
+    "cookie": (b"GET /workers", b"Cookie: \xff=\xff; \xfe\r\n", 200),
+    "digits": (b"POST /execute", b"Content-Length: " + b"9" * 5000 + b"\r\n", 413),
+    "two hosts": (b"GET /healthz", b"Host: localhost\r\n", 400),
+    "method": (b"\xff /healthz", b"", 400),
+    "unknown method": (b"FOO /healthz", b"", 405),
+    "unknown method of execute": (b"FOO /execute?code=print(1)", b"", 405),
+    "odd token": (b"!#$ /execute?code=print(1)", b"", 405),
+    "continue": (b"POST /execute", b"Expect: \xff\r\nContent-Length: 0\r\n", 415),
+    "connection": (b"GET /workers", b"Connection: \xff\r\n", 200),
+    "query": (b"GET /execute?\xa9=1", b"", 400),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_header_or_method_has_an_answer_of_ours_and_no_traceback(
+    runyard: System, name: str
+) -> None:
+    line, headers, expected = ODD[name]
+    request = line + b" HTTP/1.1\r\nHost: localhost\r\n" + headers + b"\r\n"
+    status, answer, log = said(runyard, request + b"x")
+    assert (status, log) == (expected, ""), answer
+    assert b"<html" not in answer.lower()
+
+
+@pytest.mark.parametrize("host", [b"\xff\xfe", b"\xc3\xa4" * 70 + b".x", b"a" * 64, b"", b"a..b"])
+def test_an_odd_host_is_a_problem_even_where_any_name_may_ask(runyard: System, host: bytes) -> None:
+    status, answer, log = said(runyard, b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert (status, log) == (400, "")
+    assert b"application/problem+json" in answer
+
+
+FORM = "application/x-www-form-urlencoded"
+FORMS = {
+    "separators": (b"&" * (32 * MIB), FORM),
+    "fields": (b"aa&" * (32 * MIB // 3), FORM),
+    "escapes": (b"code=" + b"%41" * (32 * MIB // 3 - 10), FORM),
+    "largest code": (b"code=%23" + b"%41" * (MIB - 1), FORM),
+    "part": (
+        b'--x\r\nContent-Disposition: form-data; name="code"\r\n\r\n'
+        + b"\r\n--y" * (5 * MIB) + b"\r\n--x--\r\n",
+        "multipart/form-data; boundary=x",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_bomb_of_a_form_holds_neither_memory_nor_the_reactor(runyard: System, name: str) -> None:
+    body, media = FORMS[name]
+    watch = Watch(runyard, 1.5)
+    answer = requests.post(
+        f"{runyard.url}/execute", data=body, timeout=60, headers={"Content-Type": media}
+    )
+    assert answer.status_code in (200, 400, 413)
+    assert len(answer.content) < 3000
+    lag = watch.lag()
+    assert lag < LAG_MS
+    assert watch.growth() < 200 * MIB

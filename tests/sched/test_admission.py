@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -59,6 +60,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         ({"code": "1", "timeout": "5"}, "timeout", "number"),
         ({"code": "1", "limits": {"processes": 0}}, "limits.processes", "1 to 256"),
         ({"code": "1", "limits": {"cpu": 1}}, "limits.cpu", "field"),
+        ({"code": "1", "labels": {"k": "v" * 257}}, "labels.k", "256"),
+        ({"code": "1", "name": "n" * 257}, "name", "256"),
         ({"code": "1", "attempts": 0}, "attempts", "greater"),
         ({"code": "1", "priority": 101}, "priority", "less"),
         ({"code": "1", "language": "Ruby!"}, "language", "pattern"),
@@ -180,3 +183,47 @@ def test_a_refusal_as_text_is_never_json() -> None:
         with pytest.raises(ValueError, match="Expecting value"):
             json.loads(refused.text())
         assert json.loads(refused.document())["status"] == 400
+
+
+def test_labels_are_bounded_in_every_way_and_the_largest_are_taken() -> None:
+    largest = {f"{n:>064}": "v" * 256 for n in range(32)}
+    assert dict(post({"code": "1", "labels": largest}).task.labels) == largest
+    for wrong in ({"k" * 65: "v"}, {str(n): "v" for n in range(33)}, {"é" * 1_000_000: "v"}):
+        refused = refusal({"code": "1", "labels": wrong})
+        assert refused.kind is Kind.MALFORMED
+        assert len(refused.document()) < 1000
+
+
+@pytest.mark.parametrize("field", ["args", "env", "labels", "name", "stdin", "code"])
+def test_a_task_s_size_counts_all_that_its_caller_may_make_long(field: str) -> None:
+    values: dict[str, Any] = {
+        "args": ["é" * 100] * 10, "env": {f"{'N' * 90}{n}": "é" * 10 for n in range(20)},
+        "labels": {f"{n}": "é" * 250 for n in range(10)}, "name": "é" * 256,
+        "stdin": "é" * 1000, "code": "1" * 1000,
+    }  # fmt: skip
+    more = post({"code": "1", field: values[field]}).task.size - post({"code": "1"}).task.size
+    assert more >= len(str(values[field]).encode()) * 0.8
+
+
+def test_many_short_texts_are_not_counted_as_nothing() -> None:
+    assert post({"code": "1", "args": [""] * 1024}).task.size > 1024 * 49
+
+
+HUGE: list[dict[str, Any]] = [
+    {"code": "1", "x" * 3_000_000: 1},
+    {"code": "1", "files": "x" * 3_000_000},
+    {"code": "1", "files": [["x" * 100] * 10] * 1000},
+    {"code": "1", "attempts": "x" * 3_000_000},
+    {"code": "1", "args": [1] * 19_000},
+    {"code": "1", "limits": {"x" * 3_000_000: 1}},
+]
+
+
+@pytest.mark.parametrize("document", HUGE, ids=range(len(HUGE)))
+def test_a_refusal_of_something_huge_is_short_and_soon(document: dict[str, Any]) -> None:
+    refused = refusal(document)
+    assert len(refused.document()) < 3000
+    assert len(refused.text()) < 3000
+    began = time.process_time()
+    refusal(document)
+    assert time.process_time() - began < 0.2

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runyard.protocols.limits import MIB, RANGES, Limits
+from runyard.protocols.limits import CODE_BYTES, MIB, RANGES, Limits
 from runyard.sched.admission import Policy, admit_body
 from runyard.sched.bodies import read_body
 from runyard.sched.errors import Kind, Refusal
-from runyard.sched.jsontext import LARGE_BYTES, MOST_VALUES, dump_json, parse_json
+from runyard.sched.jsontext import LARGE_BYTES, MOST_NAMES, MOST_VALUES, dump_json, parse_json
 from runyard.sched.limits import LimitPolicy
 
 TYPE = "multipart/form-data; boundary=XX"
@@ -59,6 +59,35 @@ def test_odd_multipart_forms_are_refused(body: bytes, media: str) -> None:
     with pytest.raises(Refusal) as caught:
         read_body(body, media, b"")
     assert caught.value.kind is Kind.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("code", CODE_BYTES + 1), ("timeout", 65_537), ("other", 30 * MIB)]
+)
+def test_a_part_larger_than_its_value_may_be_is_413(name: str, size: int) -> None:
+    with pytest.raises(Refusal, match=name) as caught:
+        read_body(part(name, b"\r\n--XY" * (size // 6 + 1)) + END, TYPE, b"")
+    assert caught.value.kind is Kind.TOO_LARGE
+
+
+@pytest.mark.parametrize("rest", [";" * 60_000, "; a=b" * 10_000, '; x="' + '\\"' * 25_000])
+def test_a_content_type_of_great_length_is_not_read(rest: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        read_body(b"x", f"text/plain{rest}", b"")
+    assert caught.value.kind is Kind.MEDIA_TYPE
+
+
+@pytest.mark.parametrize("last", ['"n8099"', '"other"'])
+def test_an_object_of_very_many_names_is_refused_at_once(last: str) -> None:
+    many = ",".join(f'"n{n}":0' for n in range(8100))
+    began = time.process_time()
+    with pytest.raises(Refusal, match=str(MOST_NAMES)):
+        parse_json(f"{{{many},{last}:1}}".encode())
+    assert time.process_time() - began < 0.1
+    few = ",".join(f'"n{n}":0' for n in range(MOST_NAMES - 1))
+    assert len(parse_json(f'{{{few},"other":1}}'.encode())) == MOST_NAMES
+    with pytest.raises(Refusal, match="the name twice"):
+        parse_json(f'{{{few},"n{MOST_NAMES - 2}":1}}'.encode())
 
 
 @pytest.mark.parametrize("media", ["text/x-python", "application/json", TYPE])

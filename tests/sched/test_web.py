@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
 from runyard.sched.answers import Answer
 from runyard.sched.web import BoundedSite, WebLimits
@@ -25,8 +26,12 @@ class Echo(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[tuple[bytes, bytes, int]] = []
+        self.held: list[Any] = []
 
-    def render(self, request: Any) -> bytes:
+    def render(self, request: Any) -> Any:
+        if request.path == b"/slow":
+            self.held.append(request)
+            return NOT_DONE_YET
         body = request.content.read()
         self.seen.append((request.path, request.query, len(body)))
         return b"%d" % len(body)
@@ -35,13 +40,18 @@ class Echo(Resource):
 class Line:
     """One connection."""
 
-    def __init__(self, limits: WebLimits = LIMITS, site: Any = None) -> None:
+    def __init__(
+        self,
+        limits: WebLimits = LIMITS,
+        site: Any = None,
+        kind: type[StringTransport] = StringTransport,
+    ) -> None:
         self.echo = Echo()
         self.clock = Clock()
         address = IPv4Address("TCP", "127.0.0.1", 1)
         self.site = site or BoundedSite(self.echo, self.clock, limits)
         self.channel: Any = self.site.buildProtocol(address)
-        self.transport = StringTransport(hostAddress=address, peerAddress=address)
+        self.transport = kind(hostAddress=address, peerAddress=address)
         self.channel.makeConnection(self.transport)
 
     def feed(self, data: bytes) -> None:
@@ -231,4 +241,128 @@ def test_the_gate_answers_before_anything_is_routed() -> None:
     assert echo.seen == []
     line.close()
     for call in clock.getDelayedCalls():
+        call.cancel()
+
+
+PLAIN = [b"/", b"/execute", b"/tasks/0190-ab_c.d~", b"/page/app.js", b"/a/b/c", b"/execute/"]
+ODD = [
+    b"//execute", b"/%65xecute", b"/execut%65", b"/execute%2f", b"/tasks//1", b"/tasks/1//",
+    b"/%ff",
+    b"/execute%", b"\\execute", b"/a\\b", b"execute", b"*", b"http://127.0.0.1/execute",
+    b"HTTP:/execute", b"/\x80", b"/caf\xa9", b"///", b"/%00",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PLAIN)
+def test_a_path_that_is_read_in_one_way_only_passes(line: Line, path: bytes) -> None:
+    line.feed(b"GET " + path + b"?a=%41//b HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert line.echo.seen == [(path, b"a=%41//b", 0)]
+
+
+@pytest.mark.parametrize("path", ODD)
+def test_one_that_routing_would_read_otherwise_never_gets_to_it(path: bytes) -> None:
+    echo, clock, asked = Echo(), Clock(), list[Any]()
+    line = Line(site=BoundedSite(echo, clock, LIMITS, asked.append))
+    line.feed(b"GET " + path + b"?code=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert line.status() in (400, 404)
+    assert b"application/problem+json" in line.transport.value()
+    assert (asked, echo.seen) == ([], [])
+    line.close()
+    for call in clock.getDelayedCalls():
+        call.cancel()
+
+
+HOSTS = [b"localhost", b"LOCALHOST:5000", b"a.b.", b"127.0.0.1:1", b"[::1]", b"[::1]:5000", b"a_b:"]
+NO_HOSTS = [
+    b"", b"\xff\xfe", b"\xc3\xa4" * 70 + b".x", b"a" * 64 + b".x", b".".join([b"a" * 60] * 5),
+    b"a..b", b".", b":80", b"a:b", b"a:123456", b"[::1", b"::1", b"[x]", b"[fe80::1%1]", b"a b",
+    b"a@b",
+    b"a/b", b"[1.2.3.4]", b"a\r\nHost: b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_names_and_addresses_are_hosts(line: Line, host: bytes) -> None:
+    line.feed(b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert line.status() == 200
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_what_is_no_host_or_two_is_a_problem_on_every_path(line: Line, host: bytes) -> None:
+    line.feed(b"GET /healthz HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert line.status() == 400
+    assert b"application/problem+json" in line.transport.value()
+    assert line.echo.seen == []
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [
+        (b"9" * 5000, 413), (b"9" * 16, 413), (b"0" * 5000, 200), (b"1" + b"0" * 4400, 413),
+        (b"0" * 5000 + b"2", 200), (b"-1", 400), (b"+1", 400), (b"1_0", 400), (b"\xb2", 400),
+        (b"", 400), (b"1, 1", 400), (b"0x1", 400),
+    ],
+)  # fmt: skip
+def test_a_length_of_any_digits_has_an_answer(line: Line, length: bytes, status: int) -> None:
+    line.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\nA: b\r\n\r\nab")
+    assert line.status() == status
+
+
+@pytest.mark.parametrize("name", ["Accept", "Content-Type", "Origin", "User-Agent", "Prefer"])
+def test_a_header_of_any_bytes_can_be_read(name: str) -> None:
+    echo, clock, read = Echo(), Clock(), list[Any]()
+
+    def gate(request: Any) -> None:
+        read.extend((request.getHeader(name), request.getHeader(name.encode())))
+
+    line = Line(site=BoundedSite(echo, clock, LIMITS, gate))
+    line.feed(b"GET / HTTP/1.1\r\n" + name.encode() + b": \xff\xfe\r\n\r\n")
+    assert read == ["\xff\xfe", b"\xff\xfe"]
+    line.close()
+    for call in clock.getDelayedCalls():
+        call.cancel()
+
+
+def test_one_connection_too_many_does_not_linger() -> None:
+    first = Line(WebLimits(connections=1))
+    channel: Any = first.site.buildProtocol(None)
+    transport = HalfClosing()
+    channel.makeConnection(transport)
+    assert b" 503 " in transport.value()
+    assert transport.disconnecting
+    assert not transport.half_closed
+    channel.connectionLost(Failure(ConnectionDone()))
+    first.close()
+
+
+def test_a_drain_closes_what_is_idle_and_answers_what_is_asked() -> None:
+    idle = Line()
+    site = idle.site
+    busy, halfway, lingering = Line(site=site), Line(site=site), Line(site=site, kind=HalfClosing)
+    busy.feed(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    halfway.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
+    lingering.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
+    fired: list[None] = []
+    site.when_answered().addCallback(fired.append)
+    assert [each.transport.disconnecting for each in (idle, busy, halfway, lingering)] == [
+        True, False, True, True,
+    ]  # fmt: skip
+    assert b" 503 " in halfway.transport.value()
+    assert site.buildProtocol(None) is None
+    for each in (idle, halfway, lingering):
+        each.close()
+    assert fired == []
+    (held,) = idle.echo.held
+    held.write(b"late")
+    held.finish()
+    assert b"Connection: close" in busy.transport.value()
+    assert busy.transport.value().count(b"HTTP/1.1 ") == 1
+    assert busy.transport.disconnecting
+    site.when_answered().addCallback(fired.append)
+    assert fired == [], "it is written, and not yet sent"
+    busy.close()
+    assert fired == [None, None]
+    site.when_answered().addCallback(fired.append)
+    assert len(fired) == 3
+    for call in idle.clock.getDelayedCalls():
         call.cancel()
