@@ -11,11 +11,16 @@ class FolderUnusable(Exception):
     """A state folder cannot be used; the text names it and says why."""
 
 
+class FolderHeld(FolderUnusable):
+    """Another process holds the folder."""
+
+
 class HeldFolder:
     """A folder under an exclusive flock for as long as this process lives.
 
     Raises:
-        FolderUnusable: it cannot be made or written, or another process holds it.
+        FolderHeld: another process holds it.
+        FolderUnusable: it cannot be made or written.
     """
 
     def __init__(self, path: Path, holder: str) -> None:
@@ -29,7 +34,7 @@ class HeldFolder:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._descriptor)
-            raise FolderUnusable(f"state folder {path}: another {holder} holds it") from None
+            raise FolderHeld(f"state folder {path}: another {holder} holds it") from None
 
     def release(self) -> None:
         """Let go of it; idempotent."""

@@ -5,8 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from twisted.python import usage
 from twisted.python.usage import UsageError
+
+from runyard.daemon.exits import die
+
+
+class OneLineOptions(usage.Options):
+    """Options whose errors are one line on standard error, and a non-zero exit."""
+
+    daemon = ""
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Parse; twistd itself would print all of its help on standard output."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            die(self.daemon, f"{error} (twistd {self.daemon} --help lists the options)")
 
 
 def whole(name: str, low: int, high: int) -> Callable[[str], int]:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: stop in order, and exit with 0 when that has gone well.
+"""SIGTERM, SIGINT and SIGHUP: stop in order, and exit with 0 when that has gone well.
 
 twistd's own handlers would end the process by the same signal after the drain, which a service
 manager takes for a crash, and fail on the second one.
@@ -15,6 +15,8 @@ from typing import Any
 from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
+SAME_S = 1.0
+
 log = Logger()
 
 
@@ -26,11 +28,13 @@ def stop(reactor: Any) -> None:
 
 def stop_on_signals(reactor: Any, hurry: Callable[[], None]) -> None:
     """Install our handlers once the reactor runs; a second signal calls `hurry`."""
-    seen: list[int] = []
+    seen: list[float] = []
 
     def take(number: int) -> None:
         name = signal.Signals(number).name
-        seen.append(number)
+        seen.append(reactor.seconds())
+        if len(seen) > 1 and seen[-1] - seen[0] < SAME_S:
+            return  # one wish: a group's signal, and the same passed on by a parent
         if len(seen) == 1:
             log.info("{name}: stopping in order; once more to hurry", name=name)
             stop(reactor)
@@ -44,7 +48,7 @@ def stop_on_signals(reactor: Any, hurry: Callable[[], None]) -> None:
     def install() -> None:
         gc.collect()
         gc.freeze()  # what the imports made is never garbage: collections stay short
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, handle)
 
     reactor.callWhenRunning(install)

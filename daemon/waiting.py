@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 
@@ -15,12 +14,23 @@ async def within(clock: IReactorTime, waited: Deferred[Any], seconds: float) -> 
     Raises:
         CancelledError: the wait itself was cancelled.
     """
-    waited.addTimeout(seconds, clock)
+    late = False
+
+    def give_up() -> None:
+        nonlocal late
+        late = True
+        waited.cancel()
+
+    call = clock.callLater(seconds, give_up)
     try:
         await waited
-    except DeferredTimeout:
-        return False
-    return True
+    except CancelledError:
+        if not late:
+            raise
+    finally:
+        if call.active():
+            call.cancel()
+    return not late
 
 
 def follow(source: Deferred[Any]) -> Deferred[None]:

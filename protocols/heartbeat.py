@@ -9,11 +9,7 @@ from twisted.internet.task import LoopingCall
 
 
 class Heartbeat:
-    """Pings at an interval and reports a peer from which nothing came for too long.
-
-    Attributes:
-        last: When something last came, in seconds of the clock.
-    """
+    """Pings at an interval and reports a peer from which nothing came for too long."""
 
     def __init__(
         self,
@@ -27,14 +23,14 @@ class Heartbeat:
         self._silence = silence
         self._ping = ping
         self._silent = silent
-        self.last = clock.seconds()
+        self._last = clock.seconds()
         self._loop = LoopingCall(self._beat)
         self._loop.clock = clock
         self._loop.start(interval, now=False)
 
     def alive(self) -> None:
         """Something came from the peer."""
-        self.last = self._clock.seconds()
+        self._last = self._clock.seconds()
 
     def stop(self) -> None:
         """Stop watching."""
@@ -42,7 +38,7 @@ class Heartbeat:
             self._loop.stop()
 
     def _beat(self) -> None:
-        quiet = self._clock.seconds() - self.last
+        quiet = self._clock.seconds() - self._last
         if quiet > self._silence:
             self.stop()
             self._silent(quiet)

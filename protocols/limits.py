@@ -51,6 +51,10 @@ class Limits:
     disk_bytes: int = int(RANGES["disk_bytes"].default)
 
 
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else str(number)
+
+
 def complaint(name: str, value: object, ranges: Mapping[str, Range] = RANGES) -> str | None:
     """Say what is wrong with one limit's value, or None.
 
@@ -59,7 +63,7 @@ def complaint(name: str, value: object, ranges: Mapping[str, Range] = RANGES) ->
     allowed = ranges.get(name)
     if allowed is None:
         return f"unknown limit; known are {', '.join(ranges)}"
-    span = f"{allowed.minimum:g} to {allowed.maximum:g}"
+    span = f"{_plain(allowed.minimum)} to {_plain(allowed.maximum)}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return f"must be a number, {span}"
     if isinstance(value, float) and not math.isfinite(value):

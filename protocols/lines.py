@@ -21,6 +21,8 @@ MAX_HEADER = 64 * 1024
 MAX_HEADER_BEFORE_PROOF = 4 * 1024
 HANDSHAKE_S = 5.0
 CLOSE_S = 2.0
+MOST_HELD = 1024 * 1024
+"""Bytes of control messages that may wait for a peer that does not read."""
 
 log = Logger()
 
@@ -49,14 +51,9 @@ class MessageReceiver(LineReceiver):
         self._why = ""
 
     @property
-    def alive_at(self) -> float:
-        """When the peer was last heard, in seconds of the clock."""
-        return self._heartbeat.last if self._heartbeat is not None else self.clock.seconds()
-
-    @property
     def busy(self) -> bool:
         """Whether the peer reads slower than we write."""
-        return self._outbox is not None and self._outbox.busy
+        return self.closing or (self._outbox is not None and self._outbox.busy)
 
     def connectionMade(self) -> None:
         """Start the handshake's clock."""
@@ -70,12 +67,15 @@ class MessageReceiver(LineReceiver):
         self.proven = self._inbox.proven = True
         self.MAX_LENGTH = MAX_HEADER
         self._cancel_deadline()
-        self._heartbeat = Heartbeat(self.clock, interval, silence, self._ping, self._silent)
+        self._heartbeat = Heartbeat(self.clock, interval, silence, self.ping, self._silent)
 
     def send(self, message: Message) -> None:
         """Send a message; nothing happens when the connection is gone already."""
-        if self._outbox is not None and not self.closing:
-            self._outbox.send(message)
+        if self._outbox is None or self.closing:
+            return
+        self._outbox.send(message)
+        if self._outbox.held > MOST_HELD:
+            self.refuse("it does not read what it is sent")
 
     def refuse(self, reason: str) -> None:
         """Close with an Error: the peer broke the protocol."""
@@ -92,6 +92,7 @@ class MessageReceiver(LineReceiver):
             return
         self.closing = True
         self._cancel_deadline()
+        self.busy_changed()
         if self._outbox is not None:
             self._outbox.stopProducing()
         if self.transport is not None:
@@ -119,6 +120,9 @@ class MessageReceiver(LineReceiver):
                 self._dispatch(message)
         except ProtocolError as error:
             self.refuse(str(error))
+        except Exception:  # noqa: BLE001 (whatever it is, it ends this link and no other)
+            log.failure("a fault with a message of {peer}", peer=self._peer())
+            self.refuse("a fault of this side")
 
     def rawDataReceived(self, data: bytes) -> None:
         """Take payload bytes."""
@@ -130,6 +134,10 @@ class MessageReceiver(LineReceiver):
                 self._dispatch(message)
         except ProtocolError as error:
             self.refuse(str(error))
+            return
+        except Exception:  # noqa: BLE001 (likewise)
+            log.failure("a fault with a message of {peer}", peer=self._peer())
+            self.refuse("a fault of this side")
             return
         if not self._inbox.expected:
             self.setLineMode(rest)
@@ -143,8 +151,9 @@ class MessageReceiver(LineReceiver):
         handler(message)
 
     def on_ping(self, message: Ping) -> None:
-        """Answer."""
-        self.send(Pong())
+        """Answer, unless the peer does not even read what it was sent."""
+        if not self.busy:
+            self.send(Pong(beat=message.beat))
 
     def on_pong(self, message: Pong) -> None:
         """Nothing: its bytes were the sign of life."""
@@ -174,7 +183,8 @@ class MessageReceiver(LineReceiver):
     def link_lost(self, why: str) -> None:
         """Say to the side's own code that this link is over (for a subclass)."""
 
-    def _ping(self) -> None:
+    def ping(self) -> None:
+        """Ask the peer for a sign of life."""
         self.send(Ping())
 
     def _silent(self, seconds: float) -> None:

@@ -107,7 +107,9 @@ class Proof(Message):
 class Run(Message):
     """Controller: start an attempt.
 
-    `lease` is for how many seconds it may run on when the controller is not heard any more.
+    `lease` is for how many seconds it may run on when the controller is not heard any more, and
+    `beat` the last of the worker's Pings that the controller has seen: a Run that was under way for
+    longer than its lease is refused, since the controller may have given it up.
     Payloads: the code, its stdin, its arguments and its variables (`NAME=VALUE`), each of the last
     two as texts that end with NUL, as execve takes them: JSON would need up to six times the room.
     """
@@ -117,6 +119,7 @@ class Run(Message):
     language: str = _text(64)
     limits: dict[str, float] = field(validator=check.instance_of(dict))
     lease: float = _seconds(3600)
+    beat: int = _whole(0, 1 << 53, default=0)
     code: bytes = _payload(CODE_BYTES)
     stdin: bytes = _payload(STDIN_BYTES)
     args: bytes = _payload(ARGS_ENV_BYTES)
@@ -214,16 +217,22 @@ class Drain(Message):
 
 @frozen(kw_only=True)
 class Ping(Message):
-    """Either side: say something. Any byte counts as life."""
+    """Either side: say something. Any byte counts as life.
+
+    A worker numbers its Pings. By the number that comes back it knows a moment, by its own clock,
+    at which the controller was still there, however late the answer arrives.
+    """
 
     verb: ClassVar[str] = "Ping"
+    beat: int = _whole(0, 1 << 53, default=0)
 
 
 @frozen(kw_only=True)
 class Pong(Message):
-    """The answer to a Ping."""
+    """The answer to a Ping, with its number."""
 
     verb: ClassVar[str] = "Pong"
+    beat: int = _whole(0, 1 << 53, default=0)
 
 
 @frozen(kw_only=True)

@@ -40,6 +40,9 @@ class Outbox:
     A message whose payloads exceed one frame travels as its header with a ``stream`` number, then
     as ``Data`` frames; up to four streams take turns, and control lines go between their frames, so
     a ``Cancel`` waits behind at most what the transport already holds.
+
+    Attributes:
+        held: Bytes of control messages that were written while the peer did not read.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Outbox:
         self._max_header = max_header
         self._streams: deque[_Stream] = deque()
         self._waiting: deque[_Stream] = deque()
+        self.held = 0
         self._numbers = 0
         self._paused = False
         self._stopped = False
@@ -72,7 +76,10 @@ class Outbox:
         if payloads:
             header["payload"] = [len(p) for p in payloads]
         if sum(len(p) for p in payloads) <= FRAME:
-            self._write(self._line(header), *payloads)
+            parts = [self._line(header), *payloads]
+            if self._paused:
+                self.held += sum(len(part) for part in parts)
+            self._write(*parts)
             return
         self._numbers += 1
         header["stream"] = self._numbers
@@ -120,6 +127,7 @@ class Outbox:
     def resumeProducing(self) -> None:
         """Send on."""
         self._paused = False
+        self.held = 0
         self._pump()
         if not self._paused:
             self._changed()

@@ -64,4 +64,6 @@ def worker_proof(secret: bytes, shake: Handshake) -> str:
 
 def worker_proven(secret: bytes, shake: Handshake, proof: str) -> bool:
     """Check a worker's proof in constant time."""
-    return hmac.compare_digest(worker_proof(secret, shake).encode(), proof.encode())
+    return hmac.compare_digest(
+        worker_proof(secret, shake).encode(), proof.encode("utf-8", "surrogatepass")
+    )

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from runyard.protocols.errors import LinkLost, Refused
 from runyard.protocols.ids import attempt_id
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, cancelled
 from runyard.sched.roster import Roster, Worker
@@ -42,7 +43,8 @@ class Attempt:
     def __init__(
         self, clock: IReactorTime, roster: Roster, timing: Timing, ticket: Ticket, worker: Worker
     ) -> None:
-        self.id = attempt_id(ticket.task.id, len(ticket.attempts))
+        ticket.serial += 1
+        self.id = attempt_id(ticket.task.id, ticket.serial)
         self.ticket = ticket
         self.worker = worker
         self.done: Deferred[Ended] = Deferred()
@@ -52,12 +54,12 @@ class Attempt:
         self._stopping: Reason | None = None
         self._timer: IDelayedCall | None = None
         self._over = False
+        self._launched = False
 
     def start(self) -> None:
         """Send it out."""
-        limit = self.ticket.task.limits.wall_s
         self._roster.take(self.worker, self.id)
-        self._arm(self._timing.launch + limit + self._timing.grace, Reason.TIMEOUT)
+        self._timer = self._clock.callLater(self._timing.launch, self._not_launched)
         link = self.worker.link
         run = maybeDeferred(link.run, self.id, self.ticket.task, self._started)
         run.addBoth(self._arrived)
@@ -72,7 +74,19 @@ class Attempt:
         self._timer = self._clock.callLater(self._timing.confirm, self._unconfirmed, reason)
         self.worker.link.cancel(self.id, reason)
 
+    def _not_launched(self) -> None:
+        """It was not told to have started: that is no doing of the task's."""
+        self._timer = self._clock.callLater(self._timing.confirm, self._give_up)
+        self.worker.link.cancel(self.id, Reason.HUNG_UP)
+
+    def _give_up(self) -> None:
+        self._roster.quarantine(self.worker, self.id)
+        self._over = True
+        seconds = self._timing.launch
+        self.done.errback(Failure(LinkLost(f"it was not told to have started in {seconds:g} s")))
+
     def _started(self) -> None:
+        self._launched = True
         self.ticket.marks.setdefault("started", self._clock.seconds())
         if self._stopping is None:
             self._arm(self.ticket.task.limits.wall_s + self._timing.grace, Reason.TIMEOUT)
@@ -80,17 +94,20 @@ class Attempt:
     def _arrived(self, result: Ended | Failure) -> None:
         """The worker has answered, or its link is gone."""
         self._disarm()
+        refused = isinstance(result, Failure) and result.check(Refused) is not None
         failed = isinstance(result, Failure) or result.outcome is Outcome.INTERNAL_FAIL
         if not self._over:
             self._over = True
-            if failed and self._stopping is not None:
+            if refused and self._stopping is not None:
+                self.done.callback(cancelled(self._stopping, "It was cancelled before it started."))
+            elif failed and self._stopping is not None:
                 text = "Its worker was lost while it was stopped."
                 self.done.callback(self._as_stopped(self._stopping, text))
             elif isinstance(result, Failure):
                 self.done.errback(result)
             else:
                 self.done.callback(result)
-        self._roster.release(self.worker, self.id, failed=failed)
+        self._roster.release(self.worker, self.id, failed=failed and not refused, refused=refused)
 
     def _unconfirmed(self, reason: Reason) -> None:
         seconds = self._timing.confirm

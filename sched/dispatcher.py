@@ -15,7 +15,7 @@ from runyard.protocols.tasks import Ended, Outcome, Reason, State, Task, cancell
 from runyard.sched.attempts import Attempt, Timing
 from runyard.sched.backlog import Backlog
 from runyard.sched.evaluator import choose
-from runyard.sched.recovery import REFUSED_S, Final, Retry, after_failure, failed_by_us
+from runyard.sched.recovery import Final, Retry, after_failure, failed_by_us
 from runyard.sched.retries import Retries
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.tickets import AttemptRecord, Ticket, Tickets
@@ -127,7 +127,6 @@ class Dispatcher:
         return True
 
     def _start(self, ticket: Ticket, worker: Worker) -> None:
-        self._stop_start_timer(ticket)
         now = self._tickets.now()
         ticket.move(State.RUNNING)
         ticket.started_at = ticket.started_at or now
@@ -149,6 +148,10 @@ class Dispatcher:
         record.ended_at = self._tickets.now()
         if failed_by_us(ended):
             self._recover(ticket, worker, ended)
+        elif ended.outcome is Outcome.CANCELLED and ticket.stopping is None:
+            record.counted = False
+            text = "Its worker was told to stop and ended it."
+            self._recover(ticket, worker, Ended(Outcome.NETWORK_FAIL, detail=text))
         else:
             self._finish(ticket, ended)
 
@@ -158,10 +161,7 @@ class Dispatcher:
         ticket.attempts[-1].ended_at = self._tickets.now()
         why = failure.getErrorMessage()[:500].rstrip(".")
         if failure.check(Refused):
-            ticket.attempts.pop()
-            log.info("worker {worker} refused {task}: {why}", worker=worker.name,
-                     task=ticket.task.id, why=why)  # fmt: skip
-            self._retry(ticket, Retry(REFUSED_S))
+            self._put_back(ticket, worker, why)
         elif failure.check(LinkLost):
             text = f"The link to its worker was lost: {why}."
             self._recover(ticket, worker, Ended(Outcome.NETWORK_FAIL, detail=text))
@@ -171,22 +171,35 @@ class Dispatcher:
                 ticket, worker, Ended(Outcome.INTERNAL_FAIL, detail=f"A fault of ours: {why}.")
             )
 
+    def _put_back(self, ticket: Ticket, worker: Worker, why: str) -> None:
+        """A worker did not take it: nothing has started, so nothing counts."""
+        log.debug("worker {worker} refused {task}: {why}", worker=worker.name,
+                  task=ticket.task.id, why=why)  # fmt: skip
+        ticket.attempts.pop()
+        ticket.move(State.PENDING)
+        ticket.started_at = ticket.attempts[0].started_at if ticket.attempts else None
+        self._backlog.put(ticket, again=True)
+        if ticket.overdue:
+            self._no_worker(ticket)
+
     def _recover(self, ticket: Ticket, worker: Worker, ended: Ended) -> None:
         record = ticket.attempts[-1]
         record.failure, record.reason = ended.outcome, ended.reason or ended.detail
         ticket.avoid.add(worker.name)
-        decided = after_failure(ended, len(ticket.attempts), ticket.task.attempts, self._luck())
+        decided = after_failure(ended, _counted(ticket), ticket.task.attempts, self._luck())
         if isinstance(decided, Final) or ticket.stopping is not None:
             self._finish(ticket, ended)
         else:
             self._retry(ticket, decided)
 
     def _retry(self, ticket: Ticket, retry: Retry) -> None:
+        self._stop_start_timer(ticket)
         ticket.move(State.PENDING)
-        self._wait_for_start(ticket)
         self._retries.add(ticket, retry)
 
     def _again(self, ticket: Ticket) -> None:
+        ticket.overdue = False
+        self._wait_for_start(ticket)
         self._backlog.put(ticket, again=True)
         self.pump()
 
@@ -202,7 +215,8 @@ class Dispatcher:
 
     def _no_worker(self, ticket: Ticket) -> None:
         if not self._backlog.remove(ticket):
-            self._retries.remove(ticket)
+            ticket.overdue = True  # an attempt is under way: it decides
+            return
         seconds, language = self._settings.start_timeout, ticket.task.language
         fit = [each for each in self._roster if language in each.runtimes]
         state = f"{len(fit)} of {len(self._roster.workers)} linked workers have {language!r}"
@@ -219,3 +233,10 @@ class Dispatcher:
         if ticket.state is not State.FINISH:
             self._running.pop(ticket.task.id, None)
             self._finish(ticket, Ended(Outcome.INTERNAL_FAIL, detail="A fault of the scheduler."))
+
+
+def _counted(ticket: Ticket) -> int:
+    """Give how many attempts count; one that may be started once has been started once."""
+    if ticket.task.attempts == 1:
+        return 1
+    return max(1, sum(record.counted for record in ticket.attempts))

@@ -21,6 +21,7 @@ from runyard.protocols.messages import (
     Drain,
     Hello,
     Inventory,
+    Ping,
     Proof,
     Result,
     Started,
@@ -100,6 +101,12 @@ class WorkerConnection(MessageReceiver):
         self.prove(settings.heartbeat, settings.silence)
         self.session = self._link.proven(self, self._hello)
 
+    def on_ping(self, message: Ping) -> None:
+        """Note the worker's number, and answer."""
+        super().on_ping(message)
+        if self.session is not None:
+            self.session.beat(message.beat)
+
     def on_inventory(self, message: Inventory) -> None:
         """What the worker still has of what we wait for; from here on it gets work."""
         if self.session is not None:
@@ -140,6 +147,8 @@ class WorkerConnection(MessageReceiver):
         """The attempts are in doubt."""
         if self.session is not None:
             self._link.unlinked(self, why)
+        else:
+            self._link.fruitless()
 
 
 def _jitter() -> float:
@@ -169,8 +178,13 @@ class WorkerLink(Factory):
         self.worker: Worker | None = None
         self._roster = roster
         self._session: WorkerSession | None = None
-        policy = backoffPolicy(DIAL_S, DIAL_MOST_S, factor=1.5, jitter=_jitter)
-        self.service = ClientService(endpoint, self, retryPolicy=policy, clock=clock)
+        self._fruitless = 0
+        self._backoff = backoffPolicy(DIAL_S, DIAL_MOST_S, factor=1.5, jitter=_jitter)
+        self.service = ClientService(endpoint, self, retryPolicy=self._pause, clock=clock)
+
+    def _pause(self, failures: int) -> float:
+        """Give the seconds until the next dial; one that proves nothing is a failure too."""
+        return self._backoff(max(failures, self._fruitless))
 
     def buildProtocol(self, addr: IAddress | None) -> WorkerConnection:
         """Make the protocol of a new connection."""
@@ -195,6 +209,7 @@ class WorkerLink(Factory):
     def proven(self, connection: WorkerConnection, hello: Hello) -> WorkerSession:
         """A process has proven itself: the one we know, or another, which proves that one dead."""
         session = self._session
+        self._fruitless = 0
         if session is None or session.boot != hello.boot:
             self.dead("another process answers at its address")
             session = WorkerSession(self.clock, hello.boot, self.settings.hold, self.settings.lease)
@@ -229,6 +244,10 @@ class WorkerLink(Factory):
             log.info("worker {name}: link lost: {why}", name=worker.name, why=why)
             self._roster.down(worker)
         session.unlinked(connection, why)
+
+    def fruitless(self) -> None:
+        """A connection ended without a proof."""
+        self._fruitless += 1
 
     def dead(self, why: str) -> None:
         """The process that was linked here last is proven dead."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from runyard.daemon.folders import FolderUnusable, HeldFolder
+from runyard.daemon.folders import FolderHeld, FolderUnusable, HeldFolder
 from runyard.daemon.waiting import follow, within
 from runyard.sched.link import WorkerLink
 
@@ -25,6 +27,7 @@ RESTART_S = 0.5
 RESTART_MOST_S = 30.0
 STEADY_S = 60.0
 STOP_S = 10.0
+VERSION = version("runyard")
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
 log = Logger()
@@ -35,7 +38,8 @@ def command(state: Path, name: str, options: Sequence[str]) -> list[str]:
     folder = state / "workers" / name
     keys = state / "keys"
     return [
-        sys.executable, "-c", TWISTD, "--nodaemon", "--pidfile=", f"--logfile={folder / 'log'}",
+        sys.executable, "-P", "-c", TWISTD, "--nodaemon", "--pidfile=",
+        f"--logfile={folder / 'log'}",
         "worker", "--local", f"--name={name}", f"--state={folder}",
         f"--listen=unix:{folder / 'socket'}:mode=600",
         f"--controller-key={keys / 'controller.pub'}", f"--fleet-secret={keys / 'fleet.secret'}",
@@ -63,6 +67,8 @@ class LocalWorker(Service, ProcessProtocol):
         self._folder = folder
         self._argv = argv
         self._hopeless = hopeless
+        words = "\0".join([*argv, sys.version, VERSION])
+        self._digest = hashlib.sha256(words.encode()).hexdigest()
         self._process: Any = None
         self._exited: Deferred[None] | None = None
         self._began = 0.0
@@ -79,24 +85,40 @@ class LocalWorker(Service, ProcessProtocol):
 
     def _look(self) -> None:
         now = self._reactor.seconds()
-        if self._process is None and now >= self._not_before and self._vacant():
-            self._spawn(now)
+        if self._process is not None or now < self._not_before:
+            return
+        try:
+            if self._vacant():
+                self._spawn(now)
+            elif self._noted() != self._digest and self.link.linked is not None:
+                log.info("{name} runs with other options; it is replaced", name=self._folder.name)
+                self.link.linked.link.drain(leave=True)
+        except (OSError, FolderUnusable) as error:
+            self._back_off(now, f"cannot be started: {error}")
 
     def _vacant(self) -> bool:
         try:
             HeldFolder(self._folder, "worker").release()
-        except FolderUnusable:
+        except FolderHeld:
             return False
         return True
 
+    def _noted(self) -> str:
+        """What the living worker was started with."""
+        try:
+            return (self._folder / "options").read_text()
+        except FileNotFoundError:
+            return ""
+
     def _spawn(self, now: float) -> None:
         self.link.dead("its process is gone")
+        (self._folder / "options").write_text(self._digest)
         self._began = now
         self._exited = Deferred()
         with Path(os.devnull).open("r+b") as null:
             files = {0: null.fileno(), 1: null.fileno(), 2: 2}
             self._process = self._reactor.spawnProcess(
-                self, self._argv[0], self._argv, env=worker_environment(), childFDs=files
+                self, self._argv[0], self._argv, worker_environment(), "/", childFDs=files
             )
 
     def processExited(self, reason: Failure) -> None:
@@ -113,10 +135,13 @@ class LocalWorker(Service, ProcessProtocol):
         now = self._reactor.seconds()
         if now - self._began > STEADY_S:
             self._delay = RESTART_S
+        self._back_off(now, f"ended ({reason.getErrorMessage()})")
+
+    def _back_off(self, now: float, why: str) -> None:
         self._not_before = now + self._delay
-        log.error(
-            "local worker {name} ended ({why}); another in {delay:g} s",
-            name=self._folder.name, why=reason.getErrorMessage(), delay=self._delay,
+        log.warn(
+            "local worker {name} {why}; another try in {delay:g} s",
+            name=self._folder.name, why=why, delay=self._delay,
         )  # fmt: skip
         self._delay = min(self._delay * 2, RESTART_MOST_S)
 

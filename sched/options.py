@@ -6,13 +6,15 @@ from ipaddress import ip_address
 
 from twisted.python import usage
 
-from runyard.daemon.options import seconds, task_files, whole
+from runyard.daemon.options import OneLineOptions, seconds, task_files, whole
 from runyard.protocols.limits import KIB, MIB
 from runyard.sched.limits import LimitPolicy
 
 
-class Options(usage.Options):
+class Options(OneLineOptions):
     """``twistd scheduler``."""
+
+    daemon = "scheduler"
 
     synopsis = "[options]"
     longdesc = "Takes programs over HTTP, has workers run them, and answers with what happened."

@@ -8,7 +8,6 @@ from runyard.protocols.tasks import Ended, Outcome
 
 BACKOFF_S = 0.25
 BACKOFF_MOST_S = 30.0
-REFUSED_S = 0.2
 
 
 @frozen

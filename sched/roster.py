@@ -8,10 +8,13 @@ from typing import Protocol
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.evaluator import MOST_CANDIDATES, Candidate
 
+REST_S = 0.1
+REST_MOST_S = 5.0
 FAILURE_WEIGHT = 0.7
 """What an attempt adds to, and each later one leaves of, a worker's recent failures."""
 
@@ -45,6 +48,8 @@ class Worker:
         running: Ids of the attempts that hold its slots.
         quarantined: Of those, the ones whose end it did not confirm in time.
         failures: Recent failures of ours on it, from 0 (none).
+        refusals: How often in a row it refused an attempt.
+        resting: Whether it gets nothing for a while, because it refused one.
     """
 
     name: str
@@ -58,11 +63,15 @@ class Worker:
     running: set[str] = field(factory=set)
     quarantined: set[str] = field(factory=set)
     failures: float = 0.0
+    refusals: int = 0
+    resting: bool = False
 
     @property
     def free(self) -> int:
         """How many more attempts it takes now."""
-        return 0 if self.draining or self.link.busy else self.slots - len(self.running)
+        if self.draining or self.resting or self.link.busy:
+            return 0
+        return self.slots - len(self.running)
 
     def candidate(self) -> Candidate:
         """What the evaluator looks at."""
@@ -72,7 +81,8 @@ class Worker:
 class Roster:
     """Workers by name, with an index of those that have room by runtime."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
         self.workers: dict[str, Worker] = {}
         self.runtimes_seen: set[str] = set()
         self.room: Callable[[], None] = lambda: None
@@ -108,11 +118,25 @@ class Roster:
         self._unindex(worker)
         self.refresh(worker, tell=False)
 
-    def release(self, worker: Worker, attempt: str, *, failed: bool) -> None:
-        """An attempt left its slot."""
+    def release(self, worker: Worker, attempt: str, *, failed: bool, refused: bool = False) -> None:
+        """An attempt left its slot; a worker that refused one is left alone for a while."""
+        if refused:
+            self._rest(worker)
+        else:
+            worker.refusals = 0
         worker.running.discard(attempt)
         worker.quarantined.discard(attempt)
         worker.failures = worker.failures * FAILURE_WEIGHT + (1 - FAILURE_WEIGHT) * failed
+        self.refresh(worker)
+
+    def _rest(self, worker: Worker) -> None:
+        worker.refusals += 1
+        worker.resting = True
+        pause = min(REST_S * 2.0 ** (worker.refusals - 1), REST_MOST_S)
+        self._clock.callLater(pause, self._rested, worker)
+
+    def _rested(self, worker: Worker) -> None:
+        worker.resting = False
         self.refresh(worker)
 
     def quarantine(self, worker: Worker, attempt: str) -> None:
@@ -135,4 +159,6 @@ class Roster:
 
     def _unindex(self, worker: Worker) -> None:
         for runtime in worker.runtimes:
-            self._free.get(runtime, {}).pop(worker.name, None)
+            free = self._free.get(runtime, {})
+            if free.get(worker.name) is worker:
+                del free[worker.name]

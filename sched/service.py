@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
 
 from runyard.daemon.exits import bound
 from runyard.daemon.waiting import within
@@ -41,6 +42,7 @@ class SchedulerService(Service):
         tickets: Tickets,
         roster: Roster,
         links: Sequence[IService],
+        pool: ThreadPool,
         drain_timeout: float,
     ) -> None:
         self.ports: dict[str, IListeningPort] = {}
@@ -51,6 +53,7 @@ class SchedulerService(Service):
         self._tickets = tickets
         self._roster = roster
         self._links = links
+        self._pool = pool
         self._drain_timeout = drain_timeout
 
     def privilegedStartService(self) -> None:
@@ -65,6 +68,7 @@ class SchedulerService(Service):
     def startService(self) -> None:
         """Dial the workers, or start them."""
         super().startService()
+        self._pool.start()
         for link in self._links:
             link.startService()
         for name in self.ports:
@@ -95,12 +99,19 @@ class SchedulerService(Service):
         running = self._tickets.unfinished()
         if running:
             log.info("waiting for {count} running tasks", count=len(running))
-        everyone = DeferredList([ticket.wait() for ticket in running])
+        everyone = _all([ticket.wait() for ticket in running])
         if not await within(self._reactor, everyone, self._drain_timeout):
             self.hurry()
-            rest = DeferredList([ticket.wait() for ticket in self._tickets.unfinished()])
+            rest = _all([ticket.wait() for ticket in self._tickets.unfinished()])
             await within(self._reactor, rest, ANSWER_S)
-        await DeferredList([maybeDeferred(link.stopService) for link in self._links])
+        answered = _all([site.when_answered() for _, _, site in self._sites])
+        await within(self._reactor, answered, ANSWER_S)
+        await _all([maybeDeferred(link.stopService) for link in self._links])
+        self._pool.stop()
+
+
+def _all(waited: Sequence[Deferred[Any]]) -> Deferred[Any]:
+    return DeferredList(list(waited), consumeErrors=True)
 
 
 def banner(service: SchedulerService, isolation: str) -> None:

@@ -23,6 +23,7 @@ class Sender(Protocol):
     """A connection, as a session uses it."""
 
     lost: Deferred[None]
+    closing: bool
 
     @property
     def busy(self) -> bool:
@@ -56,6 +57,7 @@ class WorkerSession:
         self._pending: dict[str, _Pending] = {}
         self._doubt: IDelayedCall | None = None
         self._resuming = False
+        self._beat = 0
 
     @property
     def busy(self) -> bool:
@@ -74,10 +76,10 @@ class WorkerSession:
     def run(self, attempt: str, task: Task, started: Callable[[], None]) -> Deferred[Ended]:
         """Start an attempt: fires with its end, or fails with LinkLost or Refused."""
         done: Deferred[Ended] = Deferred()
-        if self.connection is None:
-            done.errback(Failure(LinkLost("the link is gone")))
+        if self.connection is None or self.connection.closing:
+            done.errback(Failure(Refused("the link is gone")))
             return done
-        self.connection.send(run_of(attempt, task, self._lease))
+        self.connection.send(run_of(attempt, task, self._lease, self._beat))
         self._pending[attempt] = _Pending(done, started)
         return done
 
@@ -92,9 +94,14 @@ class WorkerSession:
         """Ask the worker to take nothing new, and with `leave` to end once it is idle."""
         self._send(Drain(leave=leave))
 
+    def beat(self, number: int) -> None:
+        """A Ping of the worker came."""
+        self._beat = number
+
     def linked(self, connection: Sender) -> None:
         """The process is linked (again): ask what it still has of what we wait for."""
         self.connection = connection
+        self._beat = 0
         self._stop_doubt()
         self._resuming = True
         self._send(Resume(attempts=list(self._pending)))

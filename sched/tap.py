@@ -11,7 +11,9 @@ from typing import Any
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
 from twisted.python import usage
+from twisted.python.threadpool import ThreadPool
 
+from runyard.daemon.descriptors import TooFewDescriptors, make_room
 from runyard.daemon.exits import die, fail
 from runyard.daemon.folders import FolderUnusable, HeldFolder
 from runyard.daemon.keys import (
@@ -23,7 +25,6 @@ from runyard.daemon.keys import (
     read_secret,
 )
 from runyard.daemon.signals import stop_on_signals
-from runyard.daemon.threads import PoolService
 from runyard.protocols.limits import MIB
 from runyard.sched.attempts import Timing
 from runyard.sched.backlog import Backlog
@@ -41,7 +42,6 @@ from runyard.sched.web import BoundedSite, WebLimits
 
 KEEP_TASKS = 10_000
 KEEP_BYTES = 256 * MIB
-PASSED_ON = ("slots", "task-files")
 UNIX_PATH_BYTES = 107
 
 
@@ -51,11 +51,12 @@ def makeService(options: Options) -> MultiService:
 
     try:
         return _build(reactor, options)
-    except (FolderUnusable, KeyFileError, usage.UsageError) as error:
+    except (FolderUnusable, KeyFileError, TooFewDescriptors, usage.UsageError) as error:
         die("scheduler", error)
 
 
 def _build(reactor: Any, options: Options) -> MultiService:
+    make_room(2 * options["max-connections"])
     state = Path(options["state"]).absolute()
     held = HeldFolder(state, "scheduler")
     reactor.addSystemEventTrigger("after", "shutdown", held.release)
@@ -70,19 +71,19 @@ def _build(reactor: Any, options: Options) -> MultiService:
     )
     tickets = Tickets(time.time, options["keep"], KEEP_TASKS, KEEP_BYTES)
     backlog = Backlog(options["max-queue"], options["max-queue-bytes"])
-    roster = Roster()
+    roster = Roster(reactor)
     settings = Settings(
         options["start-timeout"],
         Timing(confirm=options["confirm"]),
     )
     dispatcher = Dispatcher(reactor, tickets, backlog, roster, settings)
-    threads = PoolService(2, "http")
+    pool = ThreadPool(minthreads=0, maxthreads=2, name="http")
     origins, names = frozenset(options["allow-origin"]), frozenset(options["host-name"])
     gate = browser_gate(BrowserRules(origins, names))
 
     def site(debug: bool) -> BoundedSite:
         api = Api(
-            reactor, threads.pool, tickets, backlog, roster, dispatcher,
+            reactor, pool, tickets, backlog, roster, dispatcher,
             debug=debug, max_wait=options["max-wait"], confirm=options["confirm"],
             limits=options["limit"],
         )  # fmt: skip
@@ -102,13 +103,13 @@ def _build(reactor: Any, options: Options) -> MultiService:
         tickets,
         roster,
         _links(reactor, options, state, link),
+        pool,
         options["drain-timeout"],
     )
     stop_on_signals(reactor, service.hurry)
     if options["banner"]:
         _announce(roster, service)
     parent = MultiService()
-    threads.setServiceParent(parent)
     service.setServiceParent(parent)
     return parent
 
@@ -150,7 +151,9 @@ def _links(reactor: Any, options: Options, state: Path, link: MakeLink) -> list[
 
 
 def _worker_options(options: Options) -> list[str]:
-    passed = [f"--{name}={options[name]}" for name in PASSED_ON if options[name] is not None]
+    passed = [f"--slots={options['slots']}"] if options["slots"] is not None else []
+    if options["task-files"] is not None:
+        passed.append(f"--task-files={Path(options['task-files']).absolute()}")
     passed += [f"--python={value}" for value in options["python"]]
     if options["allow-unsandboxed"]:
         passed.append("--allow-unsandboxed")

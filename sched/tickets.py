@@ -19,13 +19,19 @@ _MOVES = {
 
 @define
 class AttemptRecord:
-    """One attempt, in Unix seconds; `failure` is the outcome that it would have had."""
+    """One attempt, in Unix seconds.
+
+    Attributes:
+        failure: The outcome that it would have had.
+        counted: Whether it counts against the cap: what a drain of ours ended does not.
+    """
 
     number: int
     worker: str
     started_at: float
     ended_at: float | None = None
     failure: Outcome | None = None
+    counted: bool = True
     reason: str | None = None
 
 
@@ -38,6 +44,8 @@ class Ticket:
         avoid: Names of the workers on which an attempt failed.
         owners: Callers without whom it is not to go on.
         kept: Whether it goes on without owners.
+        serial: Number of the last attempt that was sent out, the refused ones among them.
+        overdue: Whether its time to start has passed while an attempt was under way.
         marks: When it passed each hop, in seconds of the clock; the debug server shows them.
     """
 
@@ -50,6 +58,8 @@ class Ticket:
     owners: int = 0
     started_at: float | None = None
     finished_at: float | None = None
+    serial: int = 0
+    overdue: bool = False
     attempts: list[AttemptRecord] = field(factory=list)
     avoid: set[str] = field(factory=set)
     marks: dict[str, float] = field(factory=dict)

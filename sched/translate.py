@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import RANGES, limits_document
 from runyard.protocols.messages import Result, Run
@@ -9,13 +11,14 @@ from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Task, Usag
 from runyard.protocols.texts import join_texts
 
 
-def run_of(attempt: str, task: Task, lease: float) -> Run:
+def run_of(attempt: str, task: Task, lease: float, beat: int) -> Run:
     """Build the Run that starts an attempt of a task."""
     return Run(
         attempt=attempt,
         language=task.language,
         limits=limits_document(task.limits),
         lease=lease,
+        beat=beat,
         args=join_texts(task.args),
         env=join_texts(f"{name}={value}" for name, value in task.env),
         code=task.code,
@@ -54,7 +57,8 @@ def ended_of(result: Result) -> Ended:
 def _limit(result: Result) -> LimitHit | None:
     if not result.limit:
         return None
-    numbers = [n for n in result.limit[1:] if isinstance(n, (int, float))]
-    if len(numbers) != 2 or result.limit[0] not in RANGES:
+    name, *rest = result.limit
+    numbers = [n for n in rest if isinstance(n, (int, float)) and math.isfinite(n)]
+    if len(numbers) != 2 or not isinstance(name, str) or name not in RANGES:
         raise ProtocolError("Result.limit must be a limit's name and two numbers")
-    return LimitHit(result.limit[0], *numbers)
+    return LimitHit(name, *numbers)

@@ -21,6 +21,8 @@ from runyard.protocols.messages import (
     Cancel,
     Drain,
     Hello,
+    Ping,
+    Pong,
     Proof,
     Resume,
     Run,
@@ -30,6 +32,8 @@ from runyard.protocols.proofs import Handshake, controller_proven, worker_proof
 from runyard.protocols.tasks import STOP_REASONS, Reason
 from runyard.worker.executor import Executor
 from runyard.worker.session import Session
+
+MOST_BEATS = 256
 
 log = Logger()
 
@@ -60,6 +64,8 @@ class ControllerLink(MessageReceiver):
         self._server = server
         self._nonce = new_token()
         self._session: Session | None = None
+        self._beat = 0
+        self._beats: dict[int, float] = {}
 
     def connectionMade(self) -> None:
         """Greet."""
@@ -86,9 +92,32 @@ class ControllerLink(MessageReceiver):
             raise ProtocolError("the controller's proof is wrong")
         self.send(Proof(proof=worker_proof(credentials.fleet_secret, shake)))
         self.prove(message.heartbeat, message.silence)
+        self._beats[0] = self.clock.seconds()
         self._session = self._server.session(message.name)
         self._session.linked(self)
         self._server.link_up(self)
+
+    def ping(self) -> None:
+        """Ask for a sign of life, with a number to tell its moment by."""
+        self._beat += 1
+        self._beats[self._beat] = self.clock.seconds()
+        if len(self._beats) > MOST_BEATS:
+            del self._beats[min(self._beats)]
+        self.send(Ping(beat=self._beat))
+
+    def on_pong(self, message: Pong) -> None:
+        """The controller was there when this Ping went out: earlier moments do not matter now."""
+        if message.beat in self._beats:
+            self._beats = {n: at for n, at in self._beats.items() if n >= message.beat}
+
+    @property
+    def alive_at(self) -> float:
+        """A moment at which the controller was surely still there: of the last answered Ping."""
+        return self._beats[min(self._beats)] if self._beats else self.clock.seconds()
+
+    def moment(self, beat: int) -> float:
+        """When a Ping went out that the controller has seen; one long forgotten is long ago."""
+        return self._beats.get(beat, self.alive_at if beat > min(self._beats) else float("-inf"))
 
     @property
     def session(self) -> Session:
@@ -99,7 +128,7 @@ class ControllerLink(MessageReceiver):
 
     def on_run(self, message: Run) -> None:
         """Start an attempt, or say why not."""
-        self.session.run(message)
+        self.session.run(message, self.moment(message.beat))
 
     def on_cancel(self, message: Cancel) -> None:
         """End an attempt."""

@@ -94,17 +94,24 @@ class Session:
             left = max(0.0, alive_at + running.lease - now)
             running.timer = self._clock.callLater(left, self._expired, attempt)
 
-    def run(self, message: Run) -> None:
-        """Start an attempt, or say why not."""
+    def run(self, message: Run, sent_at: float) -> None:
+        """Start an attempt, or say why not.
+
+        `sent_at` is a moment of our clock after which the controller has sent it: what was under
+        way for longer than its lease may have been given up, and runs elsewhere by now.
+        """
         attempt = message.attempt
+        left = sent_at + message.lease - self._clock.seconds()
         try:
+            if left <= 0:
+                raise Refused("it was under way for longer than its lease")
             if self._early_cancels.pop(attempt, None) is not None:
                 raise Refused("it was cancelled before it arrived")
             if attempt in self._finished:
                 raise Refused("this attempt has run here already")
             self._running[attempt] = _Running(message.lease)
             self._executor.execute(
-                job_of(message),
+                job_of(message, left),
                 lambda: self._started(attempt),
                 lambda ended: self._ended(attempt, ended),
             )

@@ -10,8 +10,8 @@ from runyard.protocols.texts import split_texts
 from runyard.worker.sandbox.interface import Job
 
 
-def job_of(message: Run) -> Job:
-    """Build the job that a Run asks for.
+def job_of(message: Run, lease: float) -> Job:
+    """Build the job that a Run asks for, with what is left of its lease.
 
     Raises:
         ProtocolError: its limits, arguments or variables are not of their form.
@@ -34,7 +34,7 @@ def job_of(message: Run) -> Job:
         args=split_texts(message.args),
         env=tuple(env),
         limits=limits,
-        lease=message.lease,
+        lease=lease,
     )
 
 

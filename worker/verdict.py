@@ -10,6 +10,10 @@ from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Usage
 from runyard.worker.sandbox.interface import Ending
 
 
+CPU_SLACK_S = 0.25
+"""How far below the limit the measured time may be: the kernel counts the limit by its ticks."""
+
+
 def signal_name(number: int) -> str:
     """Give a signal's name; real-time signals without one are SIGRTMIN+N."""
     try:
@@ -40,6 +44,7 @@ def verdict(ending: Ending, limits: Limits, stopped: Reason | None, isolation: s
         limit=limit,
         usage=Usage(ending.wall_s, ending.cpu_s, ending.max_rss_bytes),
         isolation=isolation,
+        confirmed=ending.clean,
     )
 
 
@@ -98,7 +103,7 @@ def _limit(
         hit = LimitHit("wall_s", limits.wall_s, round(ending.wall_s, 3))
         text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
         return error, Reason.TIMEOUT, text, hit
-    if signal_text in ("SIGXCPU", "SIGKILL") and ending.cpu_s >= limits.cpu_s:
+    if signal_text in ("SIGXCPU", "SIGKILL") and ending.cpu_s >= limits.cpu_s - CPU_SLACK_S:
         hit = LimitHit("cpu_s", limits.cpu_s, round(ending.cpu_s, 3))
         text = f"It used more than its limit of {limits.cpu_s:g} s of processor time."
         return error, Reason.CPU_LIMIT, text, hit

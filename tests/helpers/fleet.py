@@ -1,4 +1,4 @@
-"""A whole fleet in memory, on clocks: the real classes of both daemons, a network that misbehaves."""
+"""A whole fleet in memory, on clocks: both daemons' real classes, a network that misbehaves."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class Fleet:
         self.now = 0.0
         self.clock = Clock()
         self.starts: list[str] = []
-        self.roster = Roster()
+        self.roster = Roster(self.clock)
         self.settings = LinkSettings("scheduler", KEY, SECRET, 5.0, 15.0, lease=10.0)
         self.tickets = Tickets(self.clock.seconds, 1e9, 10**6, 1 << 40)
         self.dispatcher = Dispatcher(
@@ -246,7 +246,8 @@ class Fleet:
         for _ in range(1000):
             for host in self.hosts:
                 host.dial()
-            if not any([host.deliver() for host in self.hosts]):
+            moved = [host.deliver() for host in self.hosts]
+            if not any(moved):
                 return
         raise AssertionError("the fleet never comes to rest")
 

@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,18 +44,20 @@ def select_nothing(seconds: float) -> None:
 class Daemon:
     """A twistd process whose output is read as it comes."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str, env: dict[str, str] | None = None, cwd: Path = Path("/")
+    ) -> None:
         self.output = ""
+        # A file: a pipe that nobody reads would fill, and stop the daemon at its next line of log.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this does)
         self.process = subprocess.Popen(
             [TWISTD, "--nodaemon", "--pidfile=", "--logfile=-", *arguments],
-            stdout=subprocess.PIPE,
+            stdout=self._log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            cwd="/",
+            cwd=cwd,
             env={**os.environ, **(env or {})},
         )
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -62,10 +65,8 @@ class Daemon:
 
     def read(self) -> str:
         """Give everything that it has written so far."""
-        assert self.process.stdout is not None
-        data = self.process.stdout.read()
-        if data:
-            self.output += data.decode("utf-8", "replace")
+        size = os.fstat(self._log.fileno()).st_size
+        self.output = os.pread(self._log.fileno(), size, 0).decode("utf-8", "replace")
         return self.output
 
     def says(self, pattern: str, seconds: float = PATIENCE_S) -> re.Match[str]:
@@ -98,11 +99,17 @@ class Daemon:
 class System:
     """A scheduler with its local workers."""
 
-    def __init__(self, state: Path, *options: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *options: str,
+        env: dict[str, str] | None = None,
+        cwd: Path = Path("/"),
+    ) -> None:
         self.state = state
         self.daemon = Daemon(
             "scheduler", "--allow-unsandboxed", "--banner", "--port=0", "--debug-port=0",
-            f"--state={state}", *options, env=env,
+            f"--state={state}", *options, env=env, cwd=cwd,
         )  # fmt: skip
         match = self.daemon.says(READY.pattern)
         self.url, self.debug_url = match.groups()
@@ -141,9 +148,11 @@ class System:
 
 
 @contextmanager
-def system(state: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[System]:
+def system(
+    state: Path, *options: str, env: dict[str, str] | None = None, cwd: Path = Path("/")
+) -> Iterator[System]:
     """Run a whole system for a while."""
-    running = System(state, *options, env=env)
+    running = System(state, *options, env=env, cwd=cwd)
     try:
         yield running
     finally:

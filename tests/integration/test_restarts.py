@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import requests
-from harness import TWISTD, Daemon, System, eventually, processes_with, system
+from harness import (
+    TWISTD,
+    Daemon,
+    System,
+    eventually,
+    processes_with,
+    select_nothing,
+    system,
+)
 
 from runyard.daemon.keys import make_keys
 
@@ -108,9 +116,10 @@ def test_a_second_signal_hurries_and_still_answers(
         processes = running.processes()
         runs = threads.submit(running.get, sleeper(marker, 25), timeout=30)
         eventually("it runs", lambda: processes_with(marker))
-        for _ in range(2):
-            running.daemon.process.send_signal(signal.SIGINT)
-            running.daemon.says("stopping in order")
+        running.daemon.process.send_signal(signal.SIGINT)
+        running.daemon.says("stopping in order")
+        select_nothing(1.1)
+        running.daemon.process.send_signal(signal.SIGINT)
         assert running.daemon.process.wait(10) == 0
     assert runs.result().status_code == 503
     eventually("all its processes are gone", gone(processes), 2)

@@ -258,7 +258,7 @@ def test_an_oversized_header_fails_in_the_sender() -> None:
     with pytest.raises(ValueError, match="header of"):
         end.send(Run(attempt="a", language="p", limits={"x" * 70_000: 1.0}, lease=1))
     end.send(Ping())
-    assert json.loads(transport.value()) == {"verb": "Ping"}
+    assert json.loads(transport.value())["verb"] == "Ping"
 
 
 def test_a_peers_error_closes_our_side_too() -> None:

@@ -25,7 +25,7 @@ class Controller:
 
     def __init__(self, most: int = 100) -> None:
         self.clock = Clock()
-        self.roster = Roster()
+        self.roster = Roster(self.clock)
         self.tickets = Tickets(self.clock.seconds, 1000, 1000, 1 << 30)
         self.backlog = Backlog(most, 1 << 20)
         settings = Settings(start_timeout=300, timing=TIMING)
@@ -151,16 +151,98 @@ def test_a_worker_s_own_failure_is_retried_soon_and_the_task_s_is_not(c: Control
     assert c.quiet()
 
 
-def test_a_refused_run_goes_back_without_counting(c: Controller) -> None:
+def test_a_refused_run_goes_back_to_its_place_without_counting(c: Controller) -> None:
     runner = c.worker()
-    ticket = c.submit(attempts=1)
+    ticket, later = c.submit(attempts=1), c.submit()
+    ids = set()
     for _ in range(5):
-        runner.fail(only(runner), Refused("no slot"))
+        attempt = only(runner)
+        ids.add(attempt)
+        runner.fail(attempt, Refused("no slot"))
+        assert not runner.runs, "the worker is left alone for a while"
         assert ticket.attempts == []
-        c.clock.advance(1)
+        assert ticket.started_at is None
+        c.clock.advance(5)
+    (worker,) = c.roster
+    assert worker.failures == 0
+    assert len(ids) == 5, "no attempt's name comes twice"
     runner.end(only(runner))
     assert ticket.ended is SUCCESS
     assert len(ticket.attempts) == 1
+    runner.end(only(runner))
+    assert later.ended is SUCCESS
+
+
+def test_one_that_is_refused_for_ever_ends_in_its_time(c: Controller) -> None:
+    runner = c.worker()
+    ticket = c.submit()
+    for _ in range(1000):
+        if ticket.state is State.FINISH:
+            break
+        for attempt in list(runner.runs):
+            runner.fail(attempt, Refused("no slot"))
+        c.clock.advance(1)
+    assert ticket.ended is not None
+    assert ticket.ended.reason is Reason.NO_WORKER
+    assert ticket.finished_at is not None
+    assert 299 < ticket.finished_at < 310
+
+
+def test_refused_tasks_stay_in_the_bounded_backlog() -> None:
+    small = Controller(most=2)
+    runner = small.worker()
+    small.submit()
+    small.submit()
+    runner.fail(only(runner), Refused("no slot"))
+    with pytest.raises(Full):
+        small.submit()
+    small.clock.advance(1000)
+
+
+def test_a_cancel_that_overtook_its_run_is_confirmed(c: Controller) -> None:
+    runner = c.worker()
+    ticket = c.submit()
+    c.dispatcher.stop(ticket, Reason.ASKED)
+    runner.fail(only(runner), Refused("it was cancelled before it arrived"))
+    assert ticket.ended is not None
+    assert (ticket.ended.outcome, ticket.ended.confirmed) == (Outcome.CANCELLED, True)
+
+
+def test_one_that_is_not_told_to_have_started_is_lost_not_timed_out(c: Controller) -> None:
+    runner = c.worker()
+    ticket = c.submit(limits=Limits(wall_s=0.5))
+    first = only(runner)
+    c.clock.advance(TIMING.launch)
+    assert runner.cancels == [(first, Reason.HUNG_UP)]
+    c.clock.advance(TIMING.confirm)
+    assert ticket.state is State.PENDING
+    assert ticket.attempts[0].failure is Outcome.NETWORK_FAIL
+    other = c.worker("w2")
+    c.clock.advance(1)
+    other.end(only(other))
+    assert ticket.ended is SUCCESS
+
+
+STOPPED = Ended(Outcome.CANCELLED, Reason.RESTART)
+
+
+def test_what_a_worker_s_own_stop_ended_runs_again_and_does_not_count(c: Controller) -> None:
+    runner = c.worker()
+    ticket = c.submit(attempts=2)
+    for _ in range(4):
+        runner.end(only(runner), STOPPED)
+        c.clock.advance(5)
+    runner.end(only(runner))
+    assert ticket.ended is SUCCESS
+    assert len(ticket.attempts) == 5
+
+
+def test_what_may_run_once_and_was_stopped_has_run(c: Controller) -> None:
+    runner = c.worker()
+    ticket = c.submit(attempts=1)
+    runner.end(only(runner), STOPPED)
+    assert ticket.ended is not None
+    assert ticket.ended.outcome is Outcome.NETWORK_FAIL
 
 
 def test_a_pending_task_is_cancelled_at_once_and_never_starts(c: Controller) -> None:

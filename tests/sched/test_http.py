@@ -31,7 +31,7 @@ class Stage:
 
     def __init__(self, *, debug: bool = False, queue: int = 100) -> None:
         self.clock = Clock()
-        self.roster = Roster()
+        self.roster = Roster(self.clock)
         self.tickets = Tickets(self.clock.seconds, 1000, 1000, 1 << 30)
         backlog = Backlog(queue, 1 << 30)
         self.dispatcher = Dispatcher(
@@ -111,7 +111,6 @@ def test_the_plain_call_answers_with_the_bytes_that_were_printed(stage: Stage) -
 FAILURES = [
     (Ended(Outcome.RUNTIME_ERROR, Reason.EXIT_CODE, "It ended.", stderr=b"Trace\nback"), 422),
     (Ended(Outcome.RUNTIME_ERROR, Reason.TIMEOUT, stdout=b"42", stderr=b"{}"), 422),
-    (Ended(Outcome.CANCELLED, Reason.ASKED), 422),
     (Ended(Outcome.RUNTIME_ERROR, Reason.SIGNAL, stderr=b"1" * 100_000), 422),
 ]
 

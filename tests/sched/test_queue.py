@@ -130,7 +130,7 @@ def test_the_evaluator_looks_at_sixteen_at_most() -> None:
 
 
 def test_the_roster_offers_only_workers_with_room_for_the_runtime() -> None:
-    roster = Roster()
+    roster = Roster(Clock())
     one, _ = a_worker("one", slots=1)
     two, runner = a_worker("two", slots=2, runtimes=("python", "python:x"))
     roster.up(one)
@@ -154,7 +154,7 @@ def test_the_roster_offers_only_workers_with_room_for_the_runtime() -> None:
 
 
 def test_equal_workers_take_turns() -> None:
-    roster = Roster()
+    roster = Roster(Clock())
     for name in ("a", "b"):
         roster.up(a_worker(name, slots=4)[0])
     seen = []

@@ -145,7 +145,7 @@ def a_run(**more: Any) -> Run:
 )
 def test_a_controller_s_odd_words_are_not_run(wrong: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        job_of(a_run(**wrong))
+        job_of(a_run(**wrong), 10.0)
 
 
 def test_a_worker_left_alone_leaves_and_one_with_company_stays() -> None:

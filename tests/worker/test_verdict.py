@@ -65,7 +65,8 @@ def test_output_past_the_cap_is_never_success() -> None:
 
 
 def test_the_processor_limit_is_said_only_where_it_was_measured() -> None:
-    assert judged(signal.SIGXCPU, cpu_s=1.0).reason is Reason.CPU_LIMIT
+    for measured in (0.9, 0.998, 1.0, 1.3):
+        assert judged(signal.SIGXCPU, cpu_s=measured).reason is Reason.CPU_LIMIT
     assert judged(KILLED, cpu_s=2.0).limit == LimitHit("cpu_s", 1, 2.0)
     assert judged(signal.SIGXCPU, cpu_s=0.2).reason is Reason.SIGNAL, "it raised that itself"
     assert judged(KILLED, cpu_s=0.2).reason is Reason.SIGNAL
