@@ -7,6 +7,7 @@ twisted.web would invite any length with ``100 Continue`` and answer what is too
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from attrs import frozen
@@ -167,7 +168,8 @@ class BoundedChannel(HTTPChannel):
         answer = answer_refusal(Refusal(kind, detail), as_text=self._begins == PLAIN)
         body = answer.body
         head = (
-            f"HTTP/1.1 {kind.status} {kind.title}\r\nContent-Type: {answer.content_type}\r\n"
+            f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n"
+            f"Content-Type: {answer.content_type}\r\n"
             f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

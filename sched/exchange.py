@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from runyard.sched.answers import Answer
 from runyard.sched.errors import Kind, Refusal, malformed
 from runyard.sched.web import BoundedRequest
@@ -11,7 +13,7 @@ LONGEST_POLL_S = 300.0
 
 def send(request: BoundedRequest, answer: Answer) -> bytes:
     """Write an answer's status and headers; give its body, which Klein writes."""
-    request.setResponseCode(answer.status)
+    request.setResponseCode(answer.status, HTTPStatus(answer.status).phrase.encode())
     for name, value in answer.all_headers():
         request.setHeader(name, value)
     return answer.body

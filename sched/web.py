@@ -7,6 +7,7 @@ files on the reactor's thread, and route what it has decoded. Here what is compa
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any, AnyStr
 
@@ -70,7 +71,7 @@ class BoundedRequest(Request):
 
     def respond(self, answer: Answer) -> None:
         """Answer at once, before any routing."""
-        self.setResponseCode(answer.status)
+        self.setResponseCode(answer.status, HTTPStatus(answer.status).phrase.encode())
         for name, value in answer.all_headers():
             self.setHeader(name, value)
         self.write(answer.body)
