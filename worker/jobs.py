@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import tempfile
+import time
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from runyard.worker.sandbox.removal import remove
 
 PREFIX = "runyard-"
+REMOVE_S = 10.0
+
+log = Logger()
 
 
 class JobsFolder:
@@ -14,25 +26,78 @@ class JobsFolder:
 
     Its path is written into the worker's state folder. A later start that holds that folder's lock
     removes what an earlier one, ended by force, has left: only what was written down, no patterns.
+    What cannot be removed is logged, stays written down, and is tried again by the next start.
+
+    Attributes:
+        cleaned: Fires when what earlier starts left has been tried; set by `make`.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, reactor: Any, state: Path) -> None:
+        self._reactor = reactor
         self._note = state / "jobs"
-        self._remove_noted()
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._note.write_text(f"{self.path}\n")
+        self._path: Path | None = None
+        self._leaving = False
+        self._noted: list[Path] = []
+        self.cleaned: Deferred[None]
+
+    @property
+    def path(self) -> Path:
+        """Where it is; there is none before `make`."""
+        if self._path is None:
+            raise RuntimeError("the jobs folder has not been made yet")
+        return self._path
+
+    def make(self) -> None:
+        """Make it, and begin to remove what earlier starts left, in a thread.
+
+        Raises:
+            OSError: it cannot be made or written down.
+        """
+        earlier = self._read_note()
+        self._path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._noted = [*earlier, self._path]
+        self._write_note()
         # Enter, not list: a task reaches its own folder below, and sees no other's name.
-        self.path.chmod(0o711)
+        self._path.chmod(0o711)
+        self.cleaned = self._remove(earlier, float("inf"))
 
-    def _remove_noted(self) -> None:
+    def remove(self) -> Deferred[None]:
+        """Remove it with all that is left in it, in a thread; fires after some seconds at most."""
+        self._leaving = True
+        return self._remove([self._path] if self._path is not None else [], REMOVE_S)
+
+    def _read_note(self) -> list[Path]:
         try:
-            noted = Path(self._note.read_text().strip())
-        except OSError:
-            return
-        if noted.is_absolute() and noted.name.startswith(PREFIX) and not noted.is_symlink():
-            shutil.rmtree(noted, ignore_errors=True)
+            noted = [Path(line) for line in self._note.read_text().splitlines()]
+        except (OSError, ValueError):
+            return []
+        return [each for each in noted if each.is_absolute() and each.name.startswith(PREFIX)]
 
-    def remove(self) -> None:
-        """Remove it with all that is left in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self._note.unlink(missing_ok=True)
+    def _write_note(self) -> None:
+        if self._noted:
+            self._note.write_text("".join(f"{path}\n" for path in self._noted))
+        else:
+            self._note.unlink(missing_ok=True)
+
+    def _remove(self, paths: list[Path], seconds: float) -> Deferred[None]:
+        own = self._path
+
+        def work() -> list[Path]:
+            until = time.monotonic() + seconds
+            return [path for path in paths if remove(str(path), partial(go_on, path, until))]
+
+        def go_on(path: Path, until: float) -> bool:
+            # What earlier starts left never holds this one's end up.
+            return time.monotonic() < until and (path == own or not self._leaving)
+
+        def note(gone: list[Path]) -> None:
+            self._noted = [path for path in self._noted if path not in gone]
+            for path in set(paths) - set(gone):
+                log.warn("{path} could not be removed yet; the next start tries again", path=path)
+            with contextlib.suppress(OSError):
+                self._write_note()
+
+        if not paths:
+            return succeed(None)
+        pool = self._reactor.getThreadPool()
+        return deferToThreadPool(self._reactor, pool, work).addCallback(note)

@@ -65,8 +65,12 @@ class WorkerService(Service):
             )
 
     def startService(self) -> None:
-        """Make the slots ready."""
+        """Make the slots ready, once the port is ours."""
         super().startService()
+        try:
+            self._jobs.make()
+        except OSError as error:
+            die("worker", f"the tasks' folder cannot be made: {error}")
         self._executor.sandbox.start()
         log.info(
             "worker {name} listens on {address}: {slots} slots, isolation {isolation}, {runtimes}",
@@ -106,4 +110,4 @@ class WorkerService(Service):
             link.close()
         await DeferredList([link.lost for link in links])
         await self._executor.sandbox.stop()
-        self._jobs.remove()
+        await self._jobs.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -37,7 +38,7 @@ from runyard.worker.executor import Executor
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import Credentials, Identity, WorkerFactory
 from runyard.worker.loneliness import Loneliness
-from runyard.worker.sandbox.plain import PlainSandbox
+from runyard.worker.sandbox.plain import PROGRAM, TMP, PlainSandbox
 from runyard.worker.sandbox.runtimes import (
     RuntimeUnusable,
     find_interpreters,
@@ -110,8 +111,8 @@ def _build(reactor: Any, options: Options) -> MultiService:
             "this version has no sandbox yet: tasks would run as ordinary processes."
             " If you trust every task, say --allow-unsandboxed"
         )
-    if options["local"] and os.getsid(0) != os.getpid():
-        os.setsid()  # a Ctrl-C meant for the scheduler must not end its workers before their drain
+    if options["local"]:
+        _leave_session()
     state = Path(options["state"])
     held = HeldFolder(state, "worker")
     endpoint = _endpoint(reactor, options["listen"])
@@ -121,10 +122,10 @@ def _build(reactor: Any, options: Options) -> MultiService:
         read_public(Path(options["controller-key"] or state / "keys" / CONTROLLER_PUBLIC)),
         read_secret(Path(options["fleet-secret"] or state / "keys" / FLEET_SECRET)),
     )
-    jobs = JobsFolder(state)
+    jobs = JobsFolder(reactor, state)
     slots = options["slots"]
     sandbox = PlainSandbox(
-        reactor, slots, jobs.path, interpreters, account, task_files(options["task-files"])
+        reactor, slots, jobs, interpreters, account, _task_files(options["task-files"])
     )
     executor = Executor(reactor, sandbox, slots)
     leave = partial(stop, reactor)
@@ -149,13 +150,33 @@ def _build(reactor: Any, options: Options) -> MultiService:
     return service
 
 
+def _leave_session() -> None:
+    """A Ctrl-C meant for the scheduler must not end its workers before their drain."""
+    if os.getsid(0) != os.getpid():
+        # A process that a shell has started leads a group of its own already, and may not.
+        with contextlib.suppress(PermissionError):
+            os.setsid()
+
+
+def _task_files(folder: str | None) -> tuple[tuple[str, str], ...]:
+    """List the operator's task files; a name that every task has already would fail each one."""
+    files = task_files(folder)
+    for name, path in files:
+        if name in (PROGRAM, TMP):
+            raise usage.UsageError(
+                f"--task-files {folder}: {path} must have another name: {PROGRAM} and {TMP} are the"
+                " task's own"
+            )
+    return files
+
+
 def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except (ValueError, TypeError, IndexError) as error:
         raise usage.UsageError(f"--listen {description}: {error}") from None
     if isinstance(endpoint, UNIXServerEndpoint):
-        _clear_socket(description.split(":")[1])
+        _clear_socket(os.fspath(endpoint._address))  # noqa: SLF001 (told nowhere else, unescaped)
     elif not isinstance(endpoint, (TCP4ServerEndpoint, TCP6ServerEndpoint)):
         raise usage.UsageError(f"--listen {description}: must be a tcp: or unix: endpoint")
     return endpoint
@@ -163,6 +184,8 @@ def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:
 
 def _clear_socket(path: str) -> None:
     """Remove the socket file of an earlier start; the state folder's lock says that it is ours."""
+    if not path:
+        raise usage.UsageError("--listen: a unix socket needs a path")
     if len(os.fsencode(path)) > UNIX_PATH_BYTES:
         raise usage.UsageError(
             f"--listen: a unix socket's path has at most {UNIX_PATH_BYTES} bytes, {path} has more"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +23,18 @@ SUCCESS = Ended(Outcome.SUCCESS, exit_code=0, stdout=b"42\n", isolation="none")
 
 def a_task(code: bytes = b"print(6*7)", **more: Any) -> Task:
     return Task(new_task_id(), code, **more)
+
+
+def deepen(folder: Path, depth: int) -> None:
+    """Make a chain of folders that no path can name."""
+    handle = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=handle)
+        Path(f"/proc/self/fd/{handle}/file").write_text("x")
+        inner = os.open("d", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    os.close(handle)
 
 
 class FakeRunner:

@@ -127,7 +127,8 @@ def test_idle_is_told_when_the_last_slot_is_free(bench: Bench) -> None:
 
 
 def a_run(**more: Any) -> Run:
-    return Run(**({"attempt": "a", "language": "python", "limits": {}, "lease": 10} | more))
+    fields: dict[str, Any] = {"attempt": "a", "language": "python", "limits": {}, "lease": 10}
+    return Run(**(fields | more))
 
 
 @pytest.mark.parametrize(

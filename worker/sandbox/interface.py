@@ -31,7 +31,7 @@ class Job:
 
 @frozen
 class Ending:
-    """What the slot saw of a job's end. It is complete only when every process of it is gone.
+    """What the slot saw of a job's end. It comes when every process of it is gone, or will not go.
 
     Attributes:
         status: The wait status of the job's main process, as its parent got it.
@@ -39,6 +39,7 @@ class Ending:
         measured: Bytes that the full stream had when it was stopped.
         late: Whether the slot itself ended it at the wall limit.
         forsaken: Whether the slot itself ended it because its lease was over.
+        clean: Whether every process of it was seen to be gone; False where some would not go.
     """
 
     status: int
@@ -53,6 +54,7 @@ class Ending:
     max_rss_bytes: int
     late: bool = False
     forsaken: bool = False
+    clean: bool = True
 
 
 class SandboxError(Exception):

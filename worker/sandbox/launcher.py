@@ -1,40 +1,50 @@
 """The slot's helper process: starts one job at a time, sees its end, leaves nothing behind.
 
-It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library only, and no
-user code ever runs in it. Being a child subreaper, it inherits every process that a job orphans, so
-"no child is left" means that nothing of the job is left, whatever it did with sessions and forks.
+It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library and the three
+modules beside it only, and no user code ever runs in it. Being a child subreaper, it inherits every
+process that a job orphans, so "no child is left" means that nothing of the job is left, whatever it
+did with sessions and forks.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 ``{"run": ...}`` with five descriptors (the order as JSON, code, stdin, stdout, stderr), or
-``{"kill": true}``, or ``{"renew": seconds}`` for its lease; it answers ``{"started": pid}``, then ``{"ended": status, ...}``, or
-``{"failed": why}``. When the socket closes, the worker is gone: the job dies with it.
+``{"kill": true}``, or ``{"renew": seconds}`` for its lease. It says ``{"ready": true}`` once at its
+start; then, for each run, ``{"started": pid}`` and ``{"ended": status, ...}``, or
+``{"failed": why}``, after which it is ready again: what a job left is put aside by one rename, and
+removed while there is nothing else to do. When the socket closes, the worker is gone: the job dies
+with it.
 """
 
 from __future__ import annotations
 
 import array
 import contextlib
-import ctypes
 import json
 import os
-import resource
 import select
 import shutil
 import signal
 import socket
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PR_SET_CHILD_SUBREAPER = 36
+if TYPE_CHECKING:
+    from runyard.worker.sandbox import removal, starting, sweeping
+else:  # run by path and isolated: nothing but the standard library is on the path
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    import removal
+    import starting
+    import sweeping
+
+    sys.path.pop()
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MAX_PACKET = 4 * 1024
-MAX_DESCRIPTORS = 4096
-REPORT = 3
 GRACE_S = 2.0
 KILL_S = 10.0
-
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
+TIDY_S = 0.02
+LAST_TIDY_S = 3.0
+CLEAR_AGAIN_S = 1.0
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
@@ -57,30 +67,14 @@ def send(channel: socket.socket, packet: dict[str, Any]) -> None:
         channel.send(json.dumps(packet).encode())
 
 
-def become(order: dict[str, Any], descriptors: list[int], launcher: int) -> None:
-    """Turn this forked child into the job; returns only by raising."""
-    os.setsid()
-    for target, source in enumerate(descriptors[2:]):
-        os.dup2(source, target)
-    os.closerange(REPORT + 1, MAX_DESCRIPTORS)
-    for name, (soft, hard) in order["rlimits"].items():
-        resource.setrlimit(getattr(resource, name), (soft, hard))
-    if order["uid"] is not None:
-        os.setgroups([])
-        os.setresgid(order["gid"], order["gid"], order["gid"])
-        os.setresuid(order["uid"], order["uid"], order["uid"])
-    # After setresuid, which clears it: the job must not outlive this process.
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != launcher:
-        raise OSError("the helper ended while the job was started")
-    os.chdir(order["cwd"])
-    os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 (that is our purpose)
-
-
 def furnish(order: dict[str, Any], code: int) -> None:
     """Make the job's folder: the program, an empty tmp, links to the operator's task files."""
     cwd = order["cwd"]
-    os.mkdir(cwd, 0o700)
+    try:
+        os.mkdir(cwd, 0o700)
+    except OSError:  # where tasks are this same user, one may have spoilt the slot's folder
+        clear(os.path.dirname(cwd))
+        os.mkdir(cwd, 0o700)
     os.mkdir(os.path.join(cwd, "tmp"), 0o700)
     program = os.path.join(cwd, order["program"])
     with open(program, "wb") as target, os.fdopen(os.dup(code), "rb") as source:
@@ -92,8 +86,22 @@ def furnish(order: dict[str, Any], code: int) -> None:
             os.chown(path, order["uid"], order["gid"])
 
 
+def aside_of(folder: str) -> str:
+    """Name the folder, beside a slot's own, that holds what is still to be removed."""
+    return f"{folder}.gone"
+
+
+def put_aside(path: str, slot: str) -> None:
+    """Move a folder out of the way, however much it holds. Raises OSError; none there is well."""
+    aside = aside_of(slot)
+    os.makedirs(aside, 0o700, exist_ok=True)
+    removal.own(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, os.path.join(aside, f"{os.getpid()}-{time.monotonic_ns()}"))
+
+
 def discard(order: dict[str, Any]) -> None:
-    """Remove the job's folder: quickly where it holds only what we made."""
+    """Remove the job's folder where it holds only what we made, or else put it aside."""
     cwd = order["cwd"]
     try:
         for name in (order["program"], *(name for name, _ in order["task_files"])):
@@ -101,77 +109,46 @@ def discard(order: dict[str, Any]) -> None:
         os.rmdir(os.path.join(cwd, "tmp"))
         os.rmdir(cwd)
     except OSError:
-        shutil.rmtree(cwd, ignore_errors=True)
-
-
-def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
-    """Fork the job; give its pid. Raises OSError with what stopped it before its exec."""
-    report, write_end = os.pipe()
-    launcher = os.getpid()
-    pid = os.fork()
-    if pid == 0:
         try:
-            os.dup2(write_end, REPORT, inheritable=False)
-            become(order, descriptors, launcher)
-        except BaseException as error:  # noqa: BLE001 (a forked child must never return)
-            os.write(REPORT, f"{type(error).__name__}: {error}".encode()[:1000])
-        finally:
-            os._exit(127)
-    os.close(write_end)
-    trouble = os.read(report, 1000)
-    os.close(report)
-    if trouble:
-        os.waitpid(pid, 0)
-        raise OSError(trouble.decode("utf-8", "replace"))
-    return pid
+            put_aside(cwd, os.path.dirname(cwd))
+        except OSError as error:
+            complain(f"{cwd} cannot be put aside: {error}")
 
 
-def children_of(parents: set[int]) -> list[int]:
-    """List all living descendants of some processes, by /proc."""
-    table = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-                table.append((int(name), int(fields[1])))
-            except OSError:
-                continue
-    found = set(parents)
-    grown = True
-    while grown:
-        grown = False
-        for pid, parent in table:
-            if parent in found and pid not in found:
-                found.add(pid)
-                grown = True
-    return list(found - parents)
+def clear(folder: str) -> bool:
+    """Make the slot's folder anew, whatever an earlier helper left there; whether that worked."""
+    try:
+        put_aside(folder, folder)
+        os.mkdir(folder)
+        os.chmod(folder, 0o711)  # noqa: S103 (tasks enter it, and cannot list it)
+    except OSError as error:
+        complain(f"{folder} cannot be made: {error}")
+        return False
+    return True
 
 
-def sweep() -> bool:
-    """End and reap every process below this one; False if some would not go."""
-    until = time.monotonic() + KILL_S
-    while True:
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return True
-        for pid in children_of({os.getpid()}):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        if time.monotonic() > until:
-            return False
-        select.select([], [], [], 0.001)
+def tidy(channel: socket.socket, folder: str) -> None:
+    """Remove what was put aside until a packet waits; a little each time even so."""
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    until = time.monotonic() + TIDY_S
+    with contextlib.suppress(OSError):
+        for _ in removal.emptying(aside_of(folder)):
+            if time.monotonic() > until and poll.poll(0):
+                return
+
+
+def complain(text: str) -> None:
+    """Write a line to the worker's log."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"a slot's helper: {text}\n".encode("utf-8", "replace"))
 
 
 def watch(channel: socket.socket, pid: int, order: dict[str, Any]) -> set[str]:
     """Wait until the job's main process ends, or end it.
 
-    Gives what was seen: ``late`` (past the wall limit), ``forsaken`` (past its lease: the worker may
-    be frozen, or cut off from whoever wants the job), ``gone`` (the worker is).
+    Gives what was seen: ``late`` (past the wall limit), ``forsaken`` (past its lease: the worker
+    may be frozen, or cut off from whoever wants the job), ``gone`` (the worker is).
     """
     process = os.pidfd_open(pid)
     poll = select.poll()
@@ -202,12 +179,12 @@ def watch(channel: socket.socket, pid: int, order: dict[str, Any]) -> set[str]:
 
 
 def run(channel: socket.socket, descriptors: list[int]) -> bool:
-    """Run one job to its end; False when the worker is gone."""
+    """Run one job to its end; False when this helper can take no other."""
     with os.fdopen(os.dup(descriptors[0]), "rb") as file:
         order = json.load(file)
     try:
         furnish(order, descriptors[1])
-        pid = spawn(order, descriptors)
+        pid = starting.spawn(order, descriptors)
     except OSError as error:
         send(channel, {"failed": str(error)[:500]})
         discard(order)
@@ -220,7 +197,7 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
     seen = watch(channel, pid, order)
     _, status, usage = os.wait4(pid, 0)
     wall = time.monotonic() - began
-    clean = sweep()
+    clean = sweeping.sweep(KILL_S)
     if "gone" not in seen:
         send(
             channel,
@@ -234,30 +211,34 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
     return "gone" not in seen and clean
 
 
-def clear(folder: str) -> None:
-    """Make the slot's folder, without what a helper that was killed has left in it."""
-    shutil.rmtree(folder, ignore_errors=True)
-    os.mkdir(folder)
-    os.chmod(folder, 0o711)  # noqa: S103 (tasks enter it, and cannot list it)
-
-
-def main() -> None:
-    """Serve until the worker is gone."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    channel.set_inheritable(False)
-    _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
-        # Caught, not ignored, as CPython and we would have it: exec resets what is caught.
-        signal.signal(number, lambda *_: None)
-    os.setsid()
-    os.umask(0o077)
-    clear(sys.argv[2])
+def serve(channel: socket.socket, folder: str) -> None:
+    """Run jobs until the worker is gone, or one job's processes will not go."""
+    while not clear(folder):
+        if select.select([channel], [], [], CLEAR_AGAIN_S)[0]:
+            return  # its end, or a job that came early: better failed than kept waiting
+    send(channel, {"ready": True})
     while True:
+        tidy(channel, folder)
         packet, descriptors = receive(channel)
         if packet is None:
             return
         if "run" in packet and not run(channel, descriptors):
             return
+
+
+def main() -> None:
+    """Serve, then leave as little behind as some seconds allow; the worker removes the rest."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    starting.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        # Caught, not ignored, as CPython and we would have it: exec resets what is caught.
+        signal.signal(number, lambda *_: None)
+    os.setsid()
+    os.umask(0o077)
+    serve(channel, sys.argv[2])
+    until = time.monotonic() + LAST_TIDY_S
+    removal.remove(aside_of(sys.argv[2]), lambda: time.monotonic() < until)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from twisted.internet import process
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-MOST_ROUNDS = 200
+ROUND_S = 0.005
+MOST_S = 5.0
 
 
 def adopt_orphans() -> None:
@@ -17,8 +21,8 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def children() -> set[int]:
-    """List the direct children of this process, the ended ones that wait for us among them."""
+def orphans() -> set[int]:
+    """List this process's children that it did not start by the reactor, ended ones among them."""
     me = os.getpid()
     found = set()
     for entry in Path("/proc").iterdir():
@@ -29,25 +33,30 @@ def children() -> set[int]:
                 continue  # it has just gone
             if int(fields[1]) == me:
                 found.add(int(entry.name))
-    return found
+    return found - set(process.reapProcessHandlers)
 
 
-def end_orphans(ours: AbstractSet[int]) -> int:
-    """End and reap every child but our own helpers; give how many there were.
+def end_some() -> int:
+    """End every orphan there is now, and reap those that have ended; give how many there were."""
+    found = orphans()
+    for pid in found:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, os.WNOHANG)
+        except OSError:  # it has just gone, or is another user's
+            continue
+    return len(found)
 
-    Each that ends leaves its own children to us, so this goes on until none is left. A few
-    milliseconds, on the rare day that a helper dies.
+
+async def end_orphans(clock: IReactorTime) -> bool:
+    """End and reap every orphan; False where some would not go within some seconds.
+
+    Each that ends leaves its own children to us, so this goes on until a look finds none. It never
+    waits for one: a process in an uninterruptible sleep would hold the reactor.
     """
-    ended: set[int] = set()
-    for _ in range(MOST_ROUNDS):
-        orphans = children() - ours
-        if not orphans:
-            break
-        for pid in orphans:
-            ended.add(pid)
-            try:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                continue
-    return len(ended)
+    until = clock.seconds() + MOST_S
+    while end_some():
+        if clock.seconds() > until:
+            return False
+        await deferLater(clock, ROUND_S)
+    return True

@@ -1,4 +1,4 @@
-"""Reading a job's output: bytes as they were written, in chunks, never more than the cap."""
+"""Reading a job's output: bytes as they were written, never more than the cap."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CappedPipe(FileDescriptor):
         self._descriptor = descriptor
         self._cap = cap
         self._full = full
-        self._chunks: list[bytes] = []
+        self._kept = bytearray()  # a list could hold millions of single bytes
         self.measured = 0
         os.set_blocking(descriptor, False)
         self.connected = 1
@@ -57,7 +57,7 @@ class CappedPipe(FileDescriptor):
     def _keep(self, data: bytes) -> None:
         room = max(0, self._cap - self.measured)
         self.measured += len(data)
-        self._chunks.append(data[:room])
+        self._kept += data[:room]
         if self.truncated:
             self.stopReading()
             self._full()
@@ -69,8 +69,8 @@ class CappedPipe(FileDescriptor):
             if self.doRead() is not None or self.measured == before:
                 break
         self.close()
-        chunks, self._chunks = self._chunks, []
-        return b"".join(chunks)
+        kept, self._kept = bytes(self._kept), bytearray()
+        return kept
 
     def connectionLost(self, reason: object) -> None:
         """The other end closed; called by the reactor."""

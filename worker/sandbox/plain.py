@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from runyard.daemon.waiting import follow, within
+from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.interface import Job, SandboxError
 from runyard.worker.sandbox.orphans import adopt_orphans, end_orphans
 from runyard.worker.sandbox.rlimits import rlimits
@@ -27,6 +30,8 @@ TMP = "tmp"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 RESPAWN_S = 0.5
 RESPAWN_MOST_S = 30.0
+STOP_S = 5.0
+KILLED_S = 2.0
 
 log = Logger()
 
@@ -42,10 +47,13 @@ def environment(job: Job, folder: str) -> dict[str, str]:
 def memory_file(content: bytes) -> int:
     """Give a descriptor at the start of an anonymous file with this content; no disk is touched."""
     descriptor = os.memfd_create("runyard", os.MFD_CLOEXEC)
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
+    with ExitStack() as undo:
+        undo.callback(os.close, descriptor)
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        undo.pop_all()
     return descriptor
 
 
@@ -58,7 +66,7 @@ class PlainSandbox:
         self,
         reactor: Any,
         slots: int,
-        folder: Path,
+        jobs: JobsFolder,
         interpreters: tuple[Interpreter, ...],
         account: Account | None,
         task_files: tuple[tuple[str, str], ...],
@@ -66,55 +74,71 @@ class PlainSandbox:
         self.runtimes = tuple(each.name for each in interpreters)
         self._reactor = reactor
         self._slots = slots
-        self._folder = folder
+        self._jobs = jobs
         self._interpreters = {each.name: each for each in interpreters}
         self._account = account
         self._task_files = task_files
         self._open: list[Slot] = []
-        self._closing: list[Slot] = []
+        self._exits: list[Deferred[None]] = []
         self._respawns: list[IDelayedCall] = []
         self._delay = RESPAWN_S
         self._stopping = False
         self._serial = 0
 
     def start(self) -> None:
-        """Start the helpers."""
+        """Start the helpers, in the jobs' folder that has just been made."""
         adopt_orphans()
         for number in range(self._slots):
-            self._spawn(self._folder / str(number))
+            self._spawn(self._jobs.path / str(number), early=True)
 
     def stop(self) -> Deferred[None]:
-        """End every job and helper; fires when they are gone."""
+        """End every job and helper; fires when they are gone, or have not gone for some seconds."""
         self._stopping = True
         for call in self._respawns:
             if call.active():
                 call.cancel()
-        ending = [slot.exited for slot in self._open]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
         for slot in self._open:
             slot.close()
-        gone: Deferred[None] = gatherResults(ending).addCallback(lambda _: None)
-        return gone
+        gone = gatherResults(self._exits)
+        if await within(self._reactor, follow(gone), STOP_S):
+            return
+        log.warn("{count} helpers do not end by themselves and are killed", count=len(self._open))
+        for slot in self._open:
+            slot.abandon()
+        await within(self._reactor, follow(gone), KILLED_S)
+        await end_orphans(self._reactor)
 
     def run(self, job: Job, started: Callable[[], None]) -> SlotJob:
         """Start a job in a free slot.
 
         Raises:
-            SandboxError: no slot is free, or the helper does not take the job.
+            SandboxError: no slot is ready, the helper does not take the job, or there are no
+                descriptors or no memory for it.
         """
-        slot = next((each for each in self._open if each.job is None), None)
-        if slot is None:
+        free = [each for each in self._open if each.free]
+        if not free:
             raise SandboxError("no slot is ready")
-        self._serial += 1
-        folder = str(slot.folder / str(self._serial))
-        order = json.dumps(self._order(job, folder)).encode()
-        inputs = [memory_file(order), memory_file(job.code), self._stdin(job)]
+        slot = max(free, key=lambda each: each.ready)
         try:
-            running = slot.run(job.attempt, inputs, job.limits.output_bytes, started)
-        finally:
-            for descriptor in inputs:
-                os.close(descriptor)
+            running = self._run(slot, job, started)
+        except OSError as error:
+            raise SandboxError(f"the job cannot be handed over: {error}") from None
         self._delay = RESPAWN_S
         return running
+
+    def _run(self, slot: Slot, job: Job, started: Callable[[], None]) -> SlotJob:
+        self._serial += 1
+        order = json.dumps(self._order(job, str(slot.folder / str(self._serial)))).encode()
+        inputs: list[int] = []
+        with ExitStack() as closing:
+            for make in (lambda: memory_file(order), lambda: memory_file(job.code),
+                         lambda: self._stdin(job)):  # fmt: skip
+                inputs.append(make())
+                closing.callback(os.close, inputs[-1])
+            return slot.run(job.attempt, inputs, job.limits.output_bytes, started)
 
     def _stdin(self, job: Job) -> int:
         if job.stdin:
@@ -138,17 +162,30 @@ class PlainSandbox:
             "lease_s": job.lease,
         }
 
-    def _spawn(self, folder: Path) -> None:
+    def _spawn(self, folder: Path, *, early: bool = False) -> None:
         self._respawns = [call for call in self._respawns if call.active()]
-        self._open.append(Slot(self._reactor, folder, self._slot_gone))
-
-    def _slot_gone(self, slot: Slot) -> None:
-        self._open.remove(slot)
-        left = end_orphans({each.pid for each in self._open if each.pid is not None})
-        if left:
-            log.warn("{count} processes of a job whose helper died were ended", count=left)
-        if self._stopping:
+        try:
+            slot = Slot(self._reactor, folder, self._slot_gone, early=early)
+        except OSError as error:
+            self._respawn(folder, f"a slot's helper could not be started: {error}")
             return
-        log.error("a slot's helper ended; a new one in {delay:g} s", delay=self._delay)
-        self._respawns.append(self._reactor.callLater(self._delay, self._spawn, slot.folder))
+        self._open.append(slot)
+        self._exits.append(slot.exited)
+        slot.exited.addCallback(lambda _: self._exits.remove(slot.exited))
+
+    def _slot_gone(self, slot: Slot) -> Deferred[None]:
+        self._open.remove(slot)
+        if self._stopping:
+            return succeed(None)
+        self._respawn(slot.folder, "a slot's helper ended")
+        return Deferred.fromCoroutine(self._end_orphans())
+
+    def _respawn(self, folder: Path, why: str) -> None:
+        log.error("{why}; a new one in {delay:g} s", why=why, delay=self._delay)
+        self._respawns.append(self._reactor.callLater(self._delay, self._spawn, folder))
         self._delay = min(self._delay * 2, RESPAWN_MOST_S)
+
+    async def _end_orphans(self) -> None:
+        """A helper was not asked to end: what its job has left falls to us."""
+        if not await end_orphans(self._reactor):
+            log.error("processes of a job whose helper died would not end")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from runyard.protocols.limits import Limits
+from runyard.protocols.limits import RANGES, Limits
 
 OPEN_FILES = 1024
+NPROC_MARGIN = 1024
+"""For the processes of that user which are none of ours: other daemons run as `nobody` too."""
 
 
 def rlimits(limits: Limits, *, slots: int, own_uid: bool) -> dict[str, tuple[int, int]]:
@@ -14,8 +16,9 @@ def rlimits(limits: Limits, *, slots: int, own_uid: bool) -> dict[str, tuple[int
 
     Memory is bounded by RLIMIT_DATA (private writable mappings, Linux 4.7 and newer), a process at
     a time: RLIMIT_AS would also count address space that is only reserved, with which node does not
-    start. NPROC counts every process of a uid, so it is set only where the jobs have a uid of their
-    own, and allows for all slots since they share it.
+    start. NPROC counts every process of a uid, which all slots share: it is set only where the
+    jobs' uid is not the worker's, and lets each slot have the largest number that a task may ask
+    for. One task's own limit there would count its neighbours' processes against it.
     """
     cpu = math.ceil(limits.cpu_s)
     given = {
@@ -26,5 +29,6 @@ def rlimits(limits: Limits, *, slots: int, own_uid: bool) -> dict[str, tuple[int
         "RLIMIT_CORE": (0, 0),
     }
     if own_uid:
-        given["RLIMIT_NPROC"] = (limits.processes * slots, limits.processes * slots)
+        most = slots * int(RANGES["processes"].maximum) + NPROC_MARGIN
+        given["RLIMIT_NPROC"] = (most, most)
     return given

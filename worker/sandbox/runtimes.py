@@ -8,19 +8,27 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
-PROBE = "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])"
+PROBE = (
+    "import os, sys; print(sys.executable); print('%d.%d' % sys.version_info[:2]);"
+    " print(os.access(sys.argv[1], os.X_OK))"
+)
 PROBE_S = 20
 OLDEST = (3, 8)
 
 
 class RuntimeUnusable(Exception):
     """An interpreter cannot be used for tasks; the text names it and says why."""
+
+
+class FolderUnreachable(RuntimeUnusable):
+    """The tasks' user cannot enter a folder made for it, whatever the interpreter."""
 
 
 @frozen
@@ -93,18 +101,21 @@ def probe(name: str, path: str, account: Account | None) -> Interpreter:
     """Run an interpreter once as the tasks' user.
 
     Raises:
-        RuntimeUnusable: it does not run or is too old.
+        RuntimeUnusable: it does not run, is too old, or that user cannot enter a folder of its own
+            where the tasks' folders are made.
     """
     drop: dict[str, Any] = {}
     if account is not None:
         drop = {"user": account.uid, "group": account.gid, "extra_groups": []}
     who = account.name if account is not None else "this user"
     try:
-        done = subprocess.run(  # noqa: S603 (the operator's own path)
-            [path, "-I", "-c", PROBE], capture_output=True, timeout=PROBE_S, cwd="/", env={},
-            check=True, stdin=subprocess.DEVNULL, **drop,
-        )  # fmt: skip
-        executable, version = done.stdout.decode().split("\n")[:2]
+        with tempfile.TemporaryDirectory(prefix="runyard-probe-") as folder:
+            Path(folder).chmod(0o711)
+            done = subprocess.run(  # noqa: S603 (the operator's own path)
+                [path, "-I", "-c", PROBE, folder], capture_output=True, timeout=PROBE_S, cwd="/",
+                env={}, check=True, stdin=subprocess.DEVNULL, **drop,
+            )  # fmt: skip
+        executable, version, reachable = done.stdout.decode().split("\n")[:3]
         numbers = tuple(int(part) for part in version.split("."))
     except PermissionError:
         raise RuntimeUnusable(
@@ -113,6 +124,11 @@ def probe(name: str, path: str, account: Account | None) -> Interpreter:
         ) from None
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise RuntimeUnusable(f"{name}: {path} does not run as {who}: {error}") from None
+    if reachable != "True":
+        raise FolderUnreachable(
+            f"tasks run as {who}, who may not enter a folder made in {tempfile.gettempdir()}: let"
+            " others enter every folder above it (chmod o+x), or set TMPDIR to another folder"
+        )
     if numbers < OLDEST:
         raise RuntimeUnusable(f"{name}: {path} is Python {version}; 3.8 is the oldest that works")
     return Interpreter(name, executable, version)
@@ -126,6 +142,8 @@ def _default(account: Account | None) -> Interpreter:
             continue
         try:
             return probe("python", path, account)
+        except FolderUnreachable:
+            raise
         except RuntimeUnusable as error:
             tried.append(str(error))
     raise RuntimeUnusable(

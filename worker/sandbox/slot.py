@@ -30,7 +30,11 @@ log = Logger()
 
 
 class SlotJob:
-    """A job in a slot: its pipes, and the Deferred of its end."""
+    """A job in a slot: its pipes, and the Deferred of its end.
+
+    Raises:
+        OSError: there are no descriptors for its pipes; none is left open.
+    """
 
     def __init__(self, slot: Slot, cap: int, started: Callable[[], None]) -> None:
         self.done: Deferred[Ending] = Deferred()
@@ -41,12 +45,25 @@ class SlotJob:
         self._finished = False
         self._pipes: dict[str, CappedPipe] = {}
         self.write_ends: list[int] = []
-        for name in ("stdout", "stderr"):
-            read_end, write_end = os.pipe()
-            self.write_ends.append(write_end)
-            self._pipes[name] = CappedPipe(
-                slot.reactor, read_end, cap, partial(self._stream_full, name)
-            )
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._undo)
+            for name in ("stdout", "stderr"):
+                read_end, write_end = os.pipe()
+                self.write_ends.append(write_end)
+                self._pipes[name] = CappedPipe(
+                    slot.reactor, read_end, cap, partial(self._stream_full, name)
+                )
+            undo.pop_all()
+
+    def _undo(self) -> None:
+        for pipe in self._pipes.values():
+            pipe.close()
+        self.close_write_ends()
+
+    def close_write_ends(self) -> None:
+        """Close our copies of what the job writes to."""
+        while self.write_ends:
+            os.close(self.write_ends.pop())
 
     def started(self) -> None:
         """Its process runs."""
@@ -88,6 +105,7 @@ class SlotJob:
                 max_rss_bytes=packet["max_rss_bytes"],
                 late=packet["late"],
                 forsaken=packet["forsaken"],
+                clean=packet["clean"],
             )
         )
 
@@ -103,32 +121,56 @@ class SlotJob:
 
 
 class Slot(ProcessProtocol):
-    """A helper process that runs one job at a time, each in a folder below the slot's own."""
+    """A helper process that runs one job at a time, each in a folder below the slot's own.
 
-    def __init__(self, reactor: Any, folder: Path, gone: Callable[[Slot], None]) -> None:
+    `gone` is told when the helper has ended, and fires when nothing of its job is left. An `early`
+    slot takes a job before its helper is ready, which then has to wait for it: where the folder is
+    new, that is for the few milliseconds of the helper's start.
+
+    Attributes:
+        ready: Whether the helper has said that it takes jobs, and is still there.
+
+    Raises:
+        OSError: the helper cannot be started; nothing is left open.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        folder: Path,
+        gone: Callable[[Slot], Deferred[None]],
+        *,
+        early: bool = False,
+    ) -> None:
         self.reactor = reactor
         self.folder = folder
         self.job: SlotJob | None = None
+        self.ready = False
         self.exited: Deferred[None] = Deferred()
+        self._early = early
+        self._given_up = False
+        self._killing = False
         self._gone = gone
         self._why = "the slot's helper process ended"
         self._watchdog: IDelayedCall | None = None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, Path(os.devnull).open("r+b") as null:
-            self._process = reactor.spawnProcess(
-                self,
-                sys.executable,
-                [sys.executable, "-I", "-S", str(LAUNCHER), "3", str(folder)],
-                env={},
-                childFDs={0: null.fileno(), 1: null.fileno(), 2: 2, 3: theirs.fileno()},
-            )
+        with contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
+            with theirs, Path(os.devnull).open("r+b", buffering=0) as null:
+                self._process = reactor.spawnProcess(
+                    self,
+                    sys.executable,
+                    [sys.executable, "-I", "-S", str(LAUNCHER), "3", str(folder)],
+                    env={},
+                    childFDs={0: null.fileno(), 1: null.fileno(), 2: 2, 3: theirs.fileno()},
+                )
+            undo.pop_all()
         self._channel = PacketChannel(reactor, ours, self._packet, self._lost)
 
     @property
-    def pid(self) -> int | None:
-        """The helper's process id, None once it has ended."""
-        pid: int | None = self._process.pid
-        return pid
+    def free(self) -> bool:
+        """Whether it takes a job now."""
+        return self.job is None and not self._given_up and (self.ready or self._early)
 
     def run(
         self, attempt: str, inputs: list[int], cap: int, started: Callable[[], None]
@@ -137,6 +179,7 @@ class Slot(ProcessProtocol):
 
         Raises:
             SandboxError: the helper does not take it.
+            OSError: there are no descriptors for it.
         """
         job = SlotJob(self, cap, started)
         try:
@@ -147,9 +190,9 @@ class Slot(ProcessProtocol):
             self.abandon()
             raise SandboxError(f"the slot's helper does not answer: {error}") from None
         finally:
-            for descriptor in job.write_ends:
-                os.close(descriptor)
+            job.close_write_ends()
         self.job = job
+        self._killing = False
         self._arm(START_S, "the job did not start in {0:g} s")
         return job
 
@@ -160,6 +203,7 @@ class Slot(ProcessProtocol):
         except OSError:
             self.abandon()
             return
+        self._killing = True
         self._arm(END_S, "the job's processes did not end in {0:g} s")
 
     def renew(self, seconds: float) -> None:
@@ -168,7 +212,9 @@ class Slot(ProcessProtocol):
             self._channel.send_packet({"renew": seconds}, [])
 
     def close(self) -> None:
-        """End the helper, and with it the job."""
+        """End the helper, and with it the job; it takes no other."""
+        self._given_up = True
+        self.ready = False
         self._disarm()
         self._channel.close()
 
@@ -196,19 +242,26 @@ class Slot(ProcessProtocol):
         self.abandon()
 
     def _packet(self, packet: dict[str, Any]) -> None:
+        if "ready" in packet:
+            self.ready, self._early = not self._given_up, False
+            return
         job = self.job
         if job is None:
             return
         if "started" in packet:
-            self._disarm()
+            if not self._killing:
+                self._disarm()
             job.started()
             return
         self._disarm()
         self.job = None
         if "failed" in packet:
             job.failed(packet["failed"])
-        else:
-            job.ended(packet)
+            return
+        if not packet["clean"]:
+            log.error("processes of a job would not end; its slot's helper is replaced")
+            self._given_up, self.ready = True, False
+        job.ended(packet)
 
     def _fail_job(self, why: str) -> None:
         job, self.job = self.job, None
@@ -220,8 +273,13 @@ class Slot(ProcessProtocol):
         self._end_helper()
 
     def processExited(self, reason: Failure) -> None:
-        """The helper is gone; do not wait for its pipes."""
+        """The helper is gone; its job's end is told when nothing of the job is left."""
         self.close()
-        self._gone(self)
+        self._gone(self).addErrback(self._bug).addCallback(self._all_gone)
+
+    def _bug(self, failure: Failure) -> None:
+        log.failure("after a slot's helper had ended", failure)
+
+    def _all_gone(self, _: None) -> None:
         self._fail_job(self._why)
         self.exited.callback(None)

@@ -1,0 +1,95 @@
+"""What the forked child does to itself, tried in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runyard.worker.sandbox import starting, sweeping
+
+
+def in_a_child(code: str) -> str:
+    path = str(Path(starting.__file__).parent)
+    source = (
+        f"import sys; sys.path.append({path!r})\nimport os, resource, starting, sweeping\n{code}"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", source], capture_output=True, text=True, timeout=30,
+        check=False,
+    )  # fmt: skip
+    assert not done.stderr
+    return done.stdout
+
+
+def test_a_limit_above_an_inherited_one_that_may_not_be_raised_is_that_one() -> None:
+    code = (
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
+        "real = resource.setrlimit\n"
+        "def strict(which, pair):\n"
+        "    if pair[1] > resource.getrlimit(which)[1]: raise ValueError('not allowed')\n"
+        "    real(which, pair)\n"
+        "resource.setrlimit = strict\n"
+        "starting._limit(resource.RLIMIT_NOFILE, 1024, 1024)\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+        "starting._limit(resource.RLIMIT_NOFILE, 50, 60)\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    assert in_a_child(code) == "(100, 100)\n(50, 60)\n"
+
+
+def test_a_process_that_may_not_be_ended_is_no_crash() -> None:
+    code = (
+        "import subprocess\n"
+        "child = subprocess.Popen(['/bin/sleep', '60'])\n"
+        "real = os.kill\n"
+        "def forbidden(pid, number): raise PermissionError\n"
+        "os.kill = forbidden\nprint(sweeping.sweep(0.1))\n"
+        "os.kill = real\nprint(sweeping.sweep(5.0))"
+    )
+    assert in_a_child(code) == "False\nTrue\n"
+
+
+def order(**more: object) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "rlimits": {}, "uid": None, "gid": None, "cwd": "/", "argv": ["/bin/true"], "env": {},
+    }  # fmt: skip
+    return fields | more
+
+
+def open_now() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_machine_with_no_process_free_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "PAUSES_S", (0.01, 0.01))
+    tries = []
+
+    def busy() -> int:
+        tries.append(1)
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    before = open_now()
+    monkeypatch.setattr(os, "fork", busy)
+    with pytest.raises(BlockingIOError):
+        starting.spawn(order(), [])
+    assert len(tries) == 3
+    assert open_now() == before
+    monkeypatch.undo()
+    pid = starting.spawn(order(), [])
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_what_stops_a_job_before_its_exec_comes_with_its_number() -> None:
+    before = open_now()
+    with pytest.raises(FileNotFoundError, match="No such file"):
+        starting.spawn(order(argv=["/no/such/program"]), [])
+    with pytest.raises(OSError, match=r"ValueError|OSError"):
+        starting.spawn(order(rlimits={"RLIMIT_CORE": (2, 1)}), [])
+    assert open_now() == before
+    assert sweeping.children_of({os.getpid()}) is not None
+    assert resource.getrlimit(resource.RLIMIT_CORE)[0] != 2

@@ -1,0 +1,107 @@
+"""Turning a forked child into a job. Loaded by path by the helper: standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import time
+from typing import Any
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+MAX_DESCRIPTORS = 4096
+REPORT = 3
+PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+
+prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
+    """Fork the job; give its pid. A machine that has no process free is asked again for a while.
+
+    Raises:
+        OSError: what stopped it before its exec.
+    """
+    for pause in PAUSES_S:
+        try:
+            return _spawn(order, descriptors)
+        except BlockingIOError:  # EAGAIN, of fork or of exec: others of its user have them all
+            time.sleep(pause)
+    return _spawn(order, descriptors)
+
+
+def _spawn(order: dict[str, Any], descriptors: list[int]) -> int:
+    report, write_end = os.pipe()
+    launcher = os.getpid()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _child(order, descriptors, launcher, write_end)
+        os.close(write_end)
+        write_end = -1
+        trouble = os.read(report, 1000)
+    finally:
+        os.close(report)
+        if write_end >= 0:
+            os.close(write_end)
+    if trouble:
+        os.waitpid(pid, 0)
+        number, text = json.loads(trouble)
+        raise OSError(number, text) if number else OSError(text)
+    return pid
+
+
+def _child(order: dict[str, Any], descriptors: list[int], launcher: int, write_end: int) -> None:
+    try:
+        os.dup2(write_end, REPORT, inheritable=False)
+        _become(order, descriptors, launcher)
+    except BaseException as error:  # noqa: BLE001 (a forked child must never return)
+        text = f"{type(error).__name__}: {error}"[:150]
+        os.write(REPORT, json.dumps([getattr(error, "errno", None), text]).encode())
+    finally:
+        os._exit(127)
+
+
+def _become(order: dict[str, Any], descriptors: list[int], launcher: int) -> None:
+    """Turn this forked child into the job; returns only by raising."""
+    os.setsid()
+    for target, source in enumerate(descriptors[2:]):
+        os.dup2(source, target)
+    os.closerange(REPORT + 1, MAX_DESCRIPTORS)
+    _be_the_first_to_go()
+    for name, (soft, hard) in order["rlimits"].items():
+        _limit(getattr(resource, name), soft, hard)
+    if order["uid"] is not None:
+        os.setgroups([])
+        os.setresgid(order["gid"], order["gid"], order["gid"])
+        os.setresuid(order["uid"], order["uid"], order["uid"])
+    # After setresuid, which clears it: the job must not outlive this process.
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != launcher:
+        raise OSError("the helper ended while the job was started")
+    os.chdir(order["cwd"])
+    os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 (that is our purpose)
+
+
+def _be_the_first_to_go() -> None:
+    """Where the machine's memory runs out, a task is killed rather than who runs it."""
+    with contextlib.suppress(OSError):
+        adjustment = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(adjustment, b"1000")
+        finally:
+            os.close(adjustment)
+
+
+def _limit(which: int, soft: int, hard: int) -> None:
+    """Set a limit; where we may not raise an inherited one, that one stays the bound."""
+    try:
+        resource.setrlimit(which, (soft, hard))
+    except (ValueError, OSError):
+        _, most = resource.getrlimit(which)
+        if most == resource.RLIM_INFINITY:
+            raise
+        resource.setrlimit(which, (min(soft, most), min(hard, most)))
