@@ -155,7 +155,7 @@ class Session:
             self._send(Started(attempt=attempt))
 
     def _renew(self, attempt: str) -> None:
-        """Pass the controller's last sign of life on to the slot, and come back before it is old."""
+        """Pass the controller's last sign of life on to the slot, again before it is old."""
         running = self._running.get(attempt)
         if running is None or self.link is None:
             return

@@ -9,7 +9,6 @@ from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Usage
 from runyard.worker.sandbox.interface import Ending
 
-
 CPU_SLACK_S = 0.25
 """How far below the limit the measured time may be: the kernel counts the limit by its ticks."""
 

@@ -148,7 +148,7 @@ async def test_a_kill_takes_a_tree_that_ignores_signals(slots: Slots) -> None:
     up: Deferred[None] = Deferred()
     job = slots.start(code, lambda: up.callback(None))
     await up
-    while not job._pipes["stdout"].measured:
+    while job._pipes["stdout"].measured < len("up\n"):
         await deferLater(reactor, 0.01)
     job.kill()
     ending = await job.done
@@ -447,3 +447,23 @@ def test_a_stream_of_single_bytes_costs_no_more_than_its_bytes() -> None:
     assert size < 200_000
     assert pipe.finish() == b"x" * 50_000
     os.close(write_end)
+
+
+def test_an_end_that_was_another_pipe_s_is_not_believed() -> None:
+    read_end, write_end = os.pipe()
+    pipe = CappedPipe(reactor, read_end, 100, lambda: None)
+    os.write(write_end, b"a")
+    pipe.connectionLost(None)
+    os.write(write_end, b"b")
+    assert pipe in reactor.getReaders()
+    os.close(write_end)
+    pipe.connectionLost(None)
+    assert pipe.fileno() == -1
+    assert pipe.finish() == b"ab"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_job_started_as_another_ends_keeps_its_streams(slots: Slots) -> None:
+    for _ in range(150):
+        ending = await slots.run("print(1)")
+        assert (ending.status, ending.stdout, ending.stderr) == (0, b"1\n", b"")

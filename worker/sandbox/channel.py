@@ -61,9 +61,22 @@ class PacketChannel(FileDescriptor):
         return None
 
     def connectionLost(self, reason: object) -> None:
-        """The helper is gone; called by the reactor."""
+        """The helper is gone, says the reactor, which may mean an earlier owner of the number."""
+        if self._socket.fileno() >= 0 and self._is_quiet():
+            self.startReading()
+            return
         self.close()
         self._closed()
+
+    def _is_quiet(self) -> bool:
+        """Whether the helper's end is open and nothing has come."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def close(self) -> None:
         """Close our end, which ends the helper; idempotent."""

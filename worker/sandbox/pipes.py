@@ -73,7 +73,18 @@ class CappedPipe(FileDescriptor):
         return kept
 
     def connectionLost(self, reason: object) -> None:
-        """The other end closed; called by the reactor."""
+        """The other end closed, says the reactor; see whether it is this pipe's.
+
+        One poll may tell of a pipe that is closed, and its number given to this one, before the
+        reactor comes to that event: believing it would break the stream of a job just started.
+        """
+        while self._descriptor >= 0 and not self.truncated:
+            before = self.measured
+            if self.doRead() is not None:
+                break
+            if self.measured == before:
+                self.startReading()
+                return
         self.close()
 
     def close(self) -> None:
