@@ -14,50 +14,12 @@ from attrs import field, frozen
 from attrs import validators as check
 
 from runyard.protocols.errors import ProtocolError
+from runyard.protocols.fields import flag, listed, optional_text, payload, seconds, text, whole
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, RANGES, STDIN_BYTES
 
 VERSIONS = (1,)
 MOST_ATTEMPTS = 1024
 OUTPUT_BYTES = int(RANGES["output_bytes"].maximum)
-
-
-def _short(most: int) -> Any:
-    return check.and_(check.instance_of(str), check.max_len(most))
-
-
-def _text(most: int) -> Any:
-    return field(validator=_short(most))
-
-
-def _optional_text(most: int) -> Any:
-    return field(default=None, validator=check.optional(_short(most)))
-
-
-def _is_number(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{attribute.name} must be a number")
-
-
-def _whole(low: int, high: int, **more: Any) -> Any:
-    tests = [check.instance_of(int), _is_number, check.ge(low), check.le(high)]
-    return field(validator=tests, **more)
-
-
-def _seconds(most: float, **more: Any) -> Any:
-    return field(validator=[_is_number, check.ge(0), check.le(most)], **more)
-
-
-def _list(member: Any, most: int) -> Any:
-    tests = check.and_(check.instance_of(list), check.max_len(most))
-    return field(factory=list, validator=check.deep_iterable(check.instance_of(member), tests))
-
-
-def _flag(default: bool = False) -> Any:
-    return field(default=default, validator=check.instance_of(bool))
-
-
-def _payload(most: int) -> Any:
-    return field(default=b"", metadata={"payload": most})
 
 
 @frozen(kw_only=True)
@@ -72,14 +34,14 @@ class Hello(Message):
     """Worker, first: who it is and what it offers. `boot` is new at each start of the process."""
 
     verb: ClassVar[str] = "Hello"
-    versions: list[int] = _list(int, 16)
-    name: str = _text(128)
-    boot: str = _text(64)
-    slots: int = _whole(1, MOST_ATTEMPTS)
-    isolation: str = _text(32)
-    nonce: str = _text(128)
-    runtimes: list[str] = _list(str, 64)
-    formats: list[str] = _list(str, 64)
+    versions: list[int] = listed(int, 16)
+    name: str = text(128)
+    boot: str = text(64)
+    slots: int = whole(1, MOST_ATTEMPTS)
+    isolation: str = text(32)
+    nonce: str = text(128)
+    runtimes: list[str] = listed(str, 64)
+    formats: list[str] = listed(str, 64)
 
 
 @frozen(kw_only=True)
@@ -87,12 +49,12 @@ class Welcome(Message):
     """Controller: the version it chose, its heartbeat in seconds, and its proof (Ed25519, hex)."""
 
     verb: ClassVar[str] = "Welcome"
-    version: int = _whole(1, 1_000)
-    name: str = _text(128)
-    heartbeat: float = _seconds(3600)
-    silence: float = _seconds(3600)
-    nonce: str = _text(128)
-    proof: str = _text(256)
+    version: int = whole(1, 1_000)
+    name: str = text(128)
+    heartbeat: float = seconds(3600)
+    silence: float = seconds(3600)
+    nonce: str = text(128)
+    proof: str = text(256)
 
 
 @frozen(kw_only=True)
@@ -100,7 +62,7 @@ class Proof(Message):
     """Worker: its own proof (HMAC-SHA256, hex). From here on both sides may work."""
 
     verb: ClassVar[str] = "Proof"
-    proof: str = _text(256)
+    proof: str = text(256)
 
 
 @frozen(kw_only=True)
@@ -115,15 +77,15 @@ class Run(Message):
     """
 
     verb: ClassVar[str] = "Run"
-    attempt: str = _text(64)
-    language: str = _text(64)
+    attempt: str = text(64)
+    language: str = text(64)
     limits: dict[str, float] = field(validator=check.instance_of(dict))
-    lease: float = _seconds(3600)
-    beat: int = _whole(0, 1 << 53, default=0)
-    code: bytes = _payload(CODE_BYTES)
-    stdin: bytes = _payload(STDIN_BYTES)
-    args: bytes = _payload(ARGS_ENV_BYTES)
-    env: bytes = _payload(ARGS_ENV_BYTES)
+    lease: float = seconds(3600)
+    beat: int = whole(0, 1 << 53, default=0)
+    code: bytes = payload(CODE_BYTES)
+    stdin: bytes = payload(STDIN_BYTES)
+    args: bytes = payload(ARGS_ENV_BYTES)
+    env: bytes = payload(ARGS_ENV_BYTES)
 
 
 @frozen(kw_only=True)
@@ -131,8 +93,8 @@ class Refused(Message):
     """Worker: the attempt was not taken and has not started."""
 
     verb: ClassVar[str] = "Refused"
-    attempt: str = _text(64)
-    reason: str = _text(512)
+    attempt: str = text(64)
+    reason: str = text(512)
 
 
 @frozen(kw_only=True)
@@ -140,7 +102,7 @@ class Started(Message):
     """Worker: the attempt's process runs; its wall limit counts from here."""
 
     verb: ClassVar[str] = "Started"
-    attempt: str = _text(64)
+    attempt: str = text(64)
 
 
 @frozen(kw_only=True)
@@ -148,22 +110,22 @@ class Result(Message):
     """Worker: how the attempt ended. Payloads: its stdout and stderr. Kept until its Ack."""
 
     verb: ClassVar[str] = "Result"
-    attempt: str = _text(64)
-    outcome: str = _text(32)
-    isolation: str = _text(32)
-    detail: str = _text(2048)
-    reason: str | None = _optional_text(32)
+    attempt: str = text(64)
+    outcome: str = text(32)
+    isolation: str = text(32)
+    detail: str = text(2048)
+    reason: str | None = optional_text(32)
     exit_code: int | None = field(default=None, validator=check.optional(check.instance_of(int)))
-    signal: str | None = _optional_text(32)
-    stdout_truncated: bool = _flag()
-    stderr_truncated: bool = _flag()
-    confirmed: bool = _flag(default=True)
-    limit: list[Any] = _list(object, 3)
-    wall_s: float = _seconds(1e9, default=0.0)
-    cpu_s: float = _seconds(1e9, default=0.0)
-    max_rss_bytes: int = _whole(0, 1 << 62, default=0)
-    stdout: bytes = _payload(OUTPUT_BYTES)
-    stderr: bytes = _payload(OUTPUT_BYTES)
+    signal: str | None = optional_text(32)
+    stdout_truncated: bool = flag()
+    stderr_truncated: bool = flag()
+    confirmed: bool = flag(default=True)
+    limit: list[Any] = listed(object, 3)
+    wall_s: float = seconds(1e9, default=0.0)
+    cpu_s: float = seconds(1e9, default=0.0)
+    max_rss_bytes: int = whole(0, 1 << 62, default=0)
+    stdout: bytes = payload(OUTPUT_BYTES)
+    stderr: bytes = payload(OUTPUT_BYTES)
 
 
 @frozen(kw_only=True)
@@ -171,8 +133,8 @@ class Ack(Message):
     """Controller: the result is taken (or, with `discarded`, was of no use); forget it."""
 
     verb: ClassVar[str] = "Ack"
-    attempt: str = _text(64)
-    discarded: bool = _flag()
+    attempt: str = text(64)
+    discarded: bool = flag()
 
 
 @frozen(kw_only=True)
@@ -180,8 +142,8 @@ class Cancel(Message):
     """Controller: end the attempt now; a Result says that it has."""
 
     verb: ClassVar[str] = "Cancel"
-    attempt: str = _text(64)
-    reason: str = _text(32)
+    attempt: str = text(64)
+    reason: str = text(32)
 
 
 @frozen(kw_only=True)
@@ -189,7 +151,7 @@ class Resume(Message):
     """Controller, after the proofs: the attempts that it still waits for here; end any others."""
 
     verb: ClassVar[str] = "Resume"
-    attempts: list[str] = _list(str, MOST_ATTEMPTS)
+    attempts: list[str] = listed(str, MOST_ATTEMPTS)
 
 
 @frozen(kw_only=True)
@@ -200,8 +162,8 @@ class Inventory(Message):
     """
 
     verb: ClassVar[str] = "Inventory"
-    running: list[str] = _list(str, MOST_ATTEMPTS)
-    finished: list[str] = _list(str, MOST_ATTEMPTS)
+    running: list[str] = listed(str, MOST_ATTEMPTS)
+    finished: list[str] = listed(str, MOST_ATTEMPTS)
 
 
 @frozen(kw_only=True)
@@ -212,7 +174,7 @@ class Drain(Message):
     """
 
     verb: ClassVar[str] = "Drain"
-    leave: bool = _flag()
+    leave: bool = flag()
 
 
 @frozen(kw_only=True)
@@ -224,7 +186,7 @@ class Ping(Message):
     """
 
     verb: ClassVar[str] = "Ping"
-    beat: int = _whole(0, 1 << 53, default=0)
+    beat: int = whole(0, 1 << 53, default=0)
 
 
 @frozen(kw_only=True)
@@ -232,7 +194,7 @@ class Pong(Message):
     """The answer to a Ping, with its number."""
 
     verb: ClassVar[str] = "Pong"
-    beat: int = _whole(0, 1 << 53, default=0)
+    beat: int = whole(0, 1 << 53, default=0)
 
 
 @frozen(kw_only=True)
@@ -240,7 +202,7 @@ class Error(Message):
     """Either side: what was wrong; the connection closes after it."""
 
     verb: ClassVar[str] = "Error"
-    reason: str = _text(512)
+    reason: str = text(512)
 
 
 VERBS: dict[str, type[Message]] = {

@@ -141,13 +141,8 @@ class Host:
         self.blocked_in = self.blocked_out = False
         self.wire: Wire | None = None
         self.old_wires: list[Wire] = []
-        self.link = WorkerLink(
-            fleet.clock,
-            Any,
-            f"unix:{name}",
-            fleet.settings,
-            fleet.roster,  # type: ignore[arg-type]
-        )
+        endpoint: Any = None
+        self.link = WorkerLink(fleet.clock, endpoint, f"unix:{name}", fleet.settings, fleet.roster)
         self.boot()
 
     def boot(self) -> None:
