@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 from harness import System, system
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from openapi import document
 from schema_run import Tally, run
+
+from runyard.sched.models import ExecuteRequest
+
+Fields = dict[str, str]
 
 MAIN_S, RAW_S = 85, 35
 """Seconds for all routes, and for the code sent as it is (a document of its own)."""
@@ -59,6 +66,42 @@ def test_a_few_requests_of_every_kind_are_answered_as_documented(
     for operation in ("POST /execute", "GET /execute"):
         assert accepted(tally, operation), tally.statuses
         assert refused(tally, operation), tally.statuses
+
+
+CODE = {"code": "print(1)"}
+CARRIERS: dict[str, Callable[[str, Fields], requests.Response]] = {
+    "query": lambda url, fields: requests.get(url, params=CODE | fields, timeout=60),
+    "json": lambda url, fields: requests.post(url, json=CODE | fields, timeout=60),
+    "form": lambda url, fields: requests.post(url, data=CODE | fields, timeout=60),
+    "multipart": lambda url, fields: requests.post(
+        url, files={name: (None, value) for name, value in (CODE | fields).items()}, timeout=60
+    ),
+    "raw": lambda url, fields: requests.post(
+        url, data=b"print(1)", params=fields, headers={"Content-Type": "text/plain"}, timeout=60
+    ),
+}
+KNOWN = frozenset(ExecuteRequest.model_fields) | {"encoding"}
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_an_unknown_field_is_never_passed_over(runyard: System, carrier: str) -> None:
+    @given(name=NAMES | st.sampled_from(["Code", "code ", "timeouts", "wall_s", "__class__"]))
+    @settings(max_examples=10, deadline=None, database=None, derandomize=True)
+    def check(name: str) -> None:
+        assume(name not in KNOWN)
+        answer = CARRIERS[carrier](f"{runyard.url}/execute", {name: "1"})
+        assert answer.status_code == 400, answer.text
+
+    check()
+
+
+def test_a_refusal_of_a_long_request_line_is_no_json_either(runyard: System) -> None:
+    answer = runyard.get("#" * 300_000)
+    assert answer.status_code == 414
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.text.startswith("runyard: 414 ")
 
 
 @pytest.mark.slow
