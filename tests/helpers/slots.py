@@ -1,0 +1,83 @@
+"""Real slots for the tests that start them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from runyard.protocols.limits import Limits
+from runyard.worker.jobs import JobsFolder
+from runyard.worker.sandbox.interface import Ending, Job
+from runyard.worker.sandbox.plain import PlainSandbox
+from runyard.worker.sandbox.runtimes import find_interpreters, task_account
+
+reactor: Any = installed
+
+
+ACCOUNT = task_account()
+
+
+INTERPRETERS = find_interpreters([], ACCOUNT)
+
+
+class Slots:
+    """A started sandbox of two slots."""
+
+    def __init__(self, state: Path, task_files: tuple[tuple[str, str], ...] = ()) -> None:
+        self.jobs = JobsFolder(reactor, state)
+        self.jobs.make()
+        self.sandbox = PlainSandbox(reactor, 2, self.jobs, INTERPRETERS, ACCOUNT, task_files)
+        self.sandbox.start()
+
+    def start(
+        self, code: str | bytes, started: Callable[[], None] = lambda: None, **more: Any
+    ) -> Any:
+        limits = Limits(**{k: more.pop(k) for k in list(more) if k in Limits.__annotations__})
+        fields: dict[str, Any] = {"stdin": b"", "args": (), "env": (), "lease": 600.0}
+        raw = code.encode() if isinstance(code, str) else code
+        job = Job("a.1", "python", raw, limits=limits, **(fields | more))
+        return self.sandbox.run(job, started)
+
+    def run(self, code: str | bytes, **more: Any) -> Deferred[Ending]:
+        done: Deferred[Ending] = self.start(code, **more).done
+        return done
+
+    def helpers(self) -> list[psutil.Process]:
+        children = psutil.Process().children()
+        return [c for c in children if c.status() != psutil.STATUS_ZOMBIE]
+
+
+def marked(marker: str) -> list[int]:
+    everyone = psutil.process_iter(["cmdline"])
+    return [p.pid for p in everyone if marker in (p.info["cmdline"] or ())]
+
+
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        code = 'import time; time.sleep(600)'
+        os.execv(sys.executable, [sys.executable, '-c', code, 'ry_daemon'])
+    os._exit(0)
+os.wait()
+print('left behind', flush=True)
+"""
+
+
+async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = reactor.seconds() + seconds
+    while not true():
+        assert reactor.seconds() < end
+        await deferLater(reactor, 0.01)
+
+
+def all_ready(slots: Slots) -> bool:
+    made = slots.sandbox._open
+    return len(made) == 2 and all(slot.ready for slot in made)
