@@ -59,6 +59,7 @@ class BoundedChannel(HTTPChannel):
     _begins = b""
     _pace: Pace | None = None
     _lingering: IDelayedCall | None = None
+    _resuming: IDelayedCall | None = None
 
     def __init__(
         self, limits: WebLimits, clock: IReactorTime, closed: Callable[[Any], None]
@@ -87,6 +88,22 @@ class BoundedChannel(HTTPChannel):
             self._pace.took(len(data))
         super().dataReceived(data)
 
+    def requestDone(self, request: Any) -> None:
+        """An answer is made; what the client has sent behind it waits for the reactor's next turn.
+
+        One delivery may hold thousands of small requests, and others want their turn between them.
+        """
+        self.paused = True
+        super().requestDone(request)
+        if self._buffer and self.persistent:
+            self._resuming = self._clock.callLater(0, self._go_on)
+        else:
+            self.paused = False
+
+    def _go_on(self) -> None:
+        self.paused = False
+        self.dataReceived(b"")
+
     def _too_slow(self, seconds: float) -> None:
         self.refuse(Kind.TOO_SLOW, f"it brought too little in {seconds:g} s")
 
@@ -98,8 +115,9 @@ class BoundedChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone."""
         self._stop_pace()
-        if self._lingering is not None and self._lingering.active():
-            self._lingering.cancel()
+        for call in (self._lingering, self._resuming):
+            if call is not None and call.active():
+                call.cancel()
         super().connectionLost(reason)
         self._closed(self)
 

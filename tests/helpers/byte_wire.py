@@ -162,8 +162,8 @@ class Exchange:
             statuses, rest = self.answers()
         except Broken as error:
             return str(error)
-        if rest and self.end in ("eof", "broken off"):
-            return "the answer is cut short"
+        if rest and self.end in ("eof", "broken off") and self.plan.ending != "half":
+            return "the answer is cut short"  # who closes its own side has hung up, and may lose it
         bad = [status for status in statuses if status >= 500 and status != 503]
         if bad:
             return f"status {bad[0]}"

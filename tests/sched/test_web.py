@@ -97,5 +97,7 @@ def test_a_connection_that_says_nothing_is_closed(line: Line) -> None:
 def test_pipelined_requests_are_answered_in_order(line: Line) -> None:
     one = b"POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
     line.feed(one + one.replace(b"POST /1", b"POST /2"))
+    assert len(line.echo.seen) == 1, "others have their turn between two of one client's"
+    line.clock.advance(0)
     assert [path for path, _, _ in line.echo.seen] == [b"/1", b"/2"]
     assert line.transport.value().count(b"200 OK") == 2
