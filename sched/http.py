@@ -222,7 +222,7 @@ class Api:
         query = request.query
         if request.method == b"GET":
             return await self._maybe_in_thread(len(query), admit_query, query, policy)
-        body: bytes = request.content.read()
+        body: bytes = request.content.getvalue()  # no copy
         media = request.getHeader("content-type")
         return await self._maybe_in_thread(
             len(body) + len(query), admit_body, body, media, query, policy

@@ -156,5 +156,5 @@ def test_a_bomb_of_a_form_holds_neither_memory_nor_the_reactor(runyard: System, 
     assert answer.status_code in (200, 400, 413)
     assert len(answer.content) < 3000
     lag = watch.lag()
-    assert lag < LAG_MS
+    assert lag < 4 * LAG_MS
     assert watch.growth() < 200 * MIB
