@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.endpoints import UNIXClientEndpoint, clientFromString
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
 
@@ -26,6 +25,7 @@ from runyard.daemon.keys import (
 )
 from runyard.daemon.signals import stop_on_signals
 from runyard.protocols.limits import MIB
+from runyard.sched.addresses import Address, dialled
 from runyard.sched.attempts import Timing
 from runyard.sched.backlog import Backlog
 from runyard.sched.browser import BrowserRules
@@ -130,7 +130,7 @@ MakeLink = Callable[[Any, str], WorkerLink]
 
 def _links(reactor: Any, options: Options, state: Path, link: MakeLink) -> list[IService]:
     if options["worker"]:
-        return [link(_client(reactor, address), address).service for address in options["worker"]]
+        return [link(dialled(reactor, address), address).service for address in options["worker"]]
 
     def hopeless(why: str) -> None:
         fail(reactor, "scheduler", why)
@@ -145,8 +145,8 @@ def _links(reactor: Any, options: Options, state: Path, link: MakeLink) -> list[
                 f"--state: {path} is too long for a unix socket ({UNIX_PATH_BYTES} bytes)"
             )
         argv = command(state, name, _worker_options(options))
-        dialled = link(UNIXClientEndpoint(reactor, path), f"unix:{path}")
-        found.append(LocalWorker(reactor, folder, argv, dialled, hopeless))
+        link_of = link(Address(UNIXClientEndpoint(reactor, path), f"unix:{path}"), f"unix:{path}")
+        found.append(LocalWorker(reactor, folder, argv, link_of, hopeless))
     return found
 
 
@@ -158,24 +158,6 @@ def _worker_options(options: Options) -> list[str]:
     if options["allow-unsandboxed"]:
         passed.append("--allow-unsandboxed")
     return passed
-
-
-def _client(reactor: Any, address: str) -> Any:
-    kind, _, rest = address.partition(":")
-    host = rest.rpartition(":")[0].strip("[]").replace("\\", "")
-    try:
-        here = kind == "unix" or (kind == "tcp" and ip_address(host).is_loopback)
-    except ValueError:
-        here = host == "localhost"
-    if not here:
-        raise usage.UsageError(
-            f"--worker {address}: must be unix:PATH or tcp:127.0.0.1:PORT; links that leave this"
-            " machine need TLS, which is not supported yet"
-        )
-    try:
-        return clientFromString(reactor, address)
-    except (ValueError, TypeError, IndexError) as error:
-        raise usage.UsageError(f"--worker {address}: {error}") from None
 
 
 def _announce(roster: Roster, service: SchedulerService) -> None:
