@@ -17,7 +17,6 @@ class Kind(Enum):
     NOT_FOUND = (404, "There is no such thing")
     METHOD = (405, "The method is not allowed here")
     TOO_SLOW = (408, "The request came too slowly")
-    CONFLICT = (409, "It is too late for that")
     TOO_LARGE = (413, "The body is too large")
     URI_TOO_LONG = (414, "The request line is too long")
     MEDIA_TYPE = (415, "The content type is not supported")

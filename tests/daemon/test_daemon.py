@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.python.usage import UsageError
 
 from runyard.daemon.folders import FolderUnusable, HeldFolder
@@ -20,7 +19,6 @@ from runyard.daemon.keys import (
     read_secret,
 )
 from runyard.daemon.options import seconds, task_files, whole
-from runyard.daemon.pending import Pending
 
 
 def test_keys_are_made_once_and_only_we_can_read_the_secret_ones(tmp_path: Path) -> None:
@@ -96,18 +94,3 @@ def test_task_files_are_listed_by_their_absolute_paths(tmp_path: Path) -> None:
     assert task_files(None) == ()
     with pytest.raises(UsageError, match="--task-files"):
         task_files(str(tmp_path / "missing"))
-
-
-def test_what_nobody_awaits_is_logged_and_waited_for(logged_failures: list[Any]) -> None:
-    pending = Pending()
-    good: Deferred[None] = Deferred()
-    bad: Deferred[None] = Deferred()
-    pending.add(good, "good")
-    pending.add(bad, "bad")
-    quiet: list[object] = []
-    pending.quiet().addCallback(quiet.append)
-    bad.errback(ValueError("x"))
-    assert not quiet
-    good.callback(None)
-    assert len(quiet) == 1
-    assert [f.type for f in logged_failures] == [ValueError]

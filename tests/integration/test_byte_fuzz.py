@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -28,6 +27,11 @@ LAG_MS = 250.0
 DELIVERY = 65_536
 """Bytes that a reactor reads at a time."""
 FLOOD_LAG_MS = 100.0
+LOOKS = 50
+POOL_THREADS = 2
+"""Threads that large requests start, and that stay."""
+
+Standing = dict[str, int]
 
 
 @pytest.fixture
@@ -37,18 +41,31 @@ def runyard(tmp_path: Path) -> Iterator[System]:
         yield running
 
 
-def standing(runyard: System) -> dict[str, Any] | None:
-    """Give what must be the same before and after, None while something is under way."""
+def standing(runyard: System) -> Standing | None:
+    """Count what must not pile up, None while something is under way."""
     everyone = [psutil.Process(runyard.daemon.pid), *runyard.processes()]
     counts = requests.get(f"{runyard.debug_url}/debug/counts", timeout=10).json()
     if counts["unfinished"] or counts["slots_in_use"]:
         return None
     return {
-        "descriptors": sorted(process.num_fds() for process in everyone),
+        "descriptors": sum(process.num_fds() for process in everyone),
         "threads": sum(process.num_threads() for process in everyone),
         "processes": len(everyone),
         **counts,
     }
+
+
+def settled(runyard: System) -> Standing:
+    """Give what stands when everything of before is gone: the least that is seen for a while."""
+    seen: list[Standing] = []
+
+    def enough() -> bool:
+        now = standing(runyard)
+        seen.extend([now] if now else [])
+        return len(seen) >= LOOKS
+
+    eventually("quiet", enough)
+    return {name: min(each[name] for each in seen) for name in seen[0]}
 
 
 def memory(runyard: System) -> list[int]:
@@ -77,21 +94,23 @@ def campaign(runyard: System, seed: int, warm_up: float, seconds: float) -> Stor
     storm = Storm(runyard, seed, corpus(runyard.run("print(1)")["id"]))
     storm.run(warm_up, "w")
     check_findings(storm)
-    before = eventually("quiet", lambda: standing(runyard))
-    held = memory(runyard)
+    before, held = settled(runyard), memory(runyard)
+    before["threads"] += POOL_THREADS
     storm.run(seconds, "t")
     sys.stdout.write(f"{storm}\n")
     check_findings(storm)
-    seen: list[dict[str, Any] | None] = []
+    more: Standing = {}
 
-    def as_before() -> bool:
-        seen[:] = [standing(runyard)]
-        return seen == [before]
+    def nothing_left() -> bool:
+        now = standing(runyard) or {"unfinished": 1}
+        more.clear()
+        more.update({name: now[name] for name in now if now[name] > before[name]})
+        return not more
 
     try:
-        eventually("everything as before", as_before)
+        eventually("nothing is left", nothing_left)
     except AssertionError:
-        assert seen == [before]
+        assert more == {}, f"more than {before}"
         raise
     grown = [after - first for first, after in zip(held, memory(runyard), strict=True)]
     sys.stdout.write(f"grown by {grown} bytes\n")
