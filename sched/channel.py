@@ -184,13 +184,12 @@ class BoundedChannel(HTTPChannel):
         self._stop_pace()
         self._transferDecoder = None
         answer = answer_refusal(Refusal(kind, detail), as_text=self._begins == PLAIN)
-        body = answer.body
-        head = (
-            f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n"
-            f"Content-Type: {answer.content_type}\r\n"
-            f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+        headers = [*answer.all_headers(), ("Connection", "close")]
+        if kind is Kind.UNAVAILABLE:
+            headers.append(("Retry-After", "5"))
+        status = f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n"
+        head = status + "".join(f"{name}: {value}\r\n" for name, value in headers)
+        self.transport.write(head.encode() + b"\r\n" + answer.body)
         self.setTimeout(None)
         if linger:
             self._linger()
