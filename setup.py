@@ -39,7 +39,7 @@ setup(
             "treq>=25.5",
             "psutil>=7,<8",
             "selenium>=4.30,<5",
-            "schemathesis>=4,<5",
+            "schemathesis>=4.32,<4.33",
             "mypy>=2.4,<3",
             "mypy-zope>=1.0.17,<2",
             "types-requests>=2.32",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from runyard.protocols.limits import complaint
 
@@ -46,6 +46,12 @@ def _limit(name: str) -> Any:
     return AfterValidator(check)
 
 
+def _whole(value: Any) -> Any:
+    """Take 2.0 for 2, as JSON Schema's integers do; last of a type's validators, so it runs first."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
 Text = Annotated[str, AfterValidator(_encodable)]
 LabelName = Annotated[str, Field(max_length=64), AfterValidator(_encodable)]
 ShortText = Annotated[str, Field(max_length=256), AfterValidator(_encodable)]
@@ -59,11 +65,11 @@ class LimitsModel(BaseModel):
 
     wall_s: Annotated[float, _limit("wall_s")] | None = None
     cpu_s: Annotated[float, _limit("cpu_s")] | None = None
-    memory_bytes: Annotated[int, _limit("memory_bytes")] | None = None
-    processes: Annotated[int, _limit("processes")] | None = None
-    output_bytes: Annotated[int, _limit("output_bytes")] | None = None
-    file_bytes: Annotated[int, _limit("file_bytes")] | None = None
-    disk_bytes: Annotated[int, _limit("disk_bytes")] | None = None
+    memory_bytes: Annotated[int, _limit("memory_bytes"), WHOLE] | None = None
+    processes: Annotated[int, _limit("processes"), WHOLE] | None = None
+    output_bytes: Annotated[int, _limit("output_bytes"), WHOLE] | None = None
+    file_bytes: Annotated[int, _limit("file_bytes"), WHOLE] | None = None
+    disk_bytes: Annotated[int, _limit("disk_bytes"), WHOLE] | None = None
 
 
 class ExecuteOptions(BaseModel):
@@ -73,8 +79,8 @@ class ExecuteOptions(BaseModel):
 
     language: Annotated[str, Field(pattern=LANGUAGE)] = "python"
     timeout: Annotated[float, _limit("wall_s")] | None = None
-    attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    attempts: Annotated[int, Field(ge=1, le=10), WHOLE] = 3
+    priority: Annotated[int, Field(ge=-100, le=100), WHOLE] = 0
     name: ShortText | None = None
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     wait: bool = True

@@ -163,6 +163,12 @@ def test_sizes_are_checked_each_by_its_name() -> None:
     assert len(post({"code": "#" * CODE_BYTES}).task.code) == CODE_BYTES
 
 
+def test_a_whole_number_is_one_however_json_writes_it() -> None:
+    task = post({"code": "1", "attempts": 2.0, "priority": 1e1, "limits": {"processes": 67.0}}).task
+    assert (task.attempts, task.priority, task.limits.processes) == (2, 10, 67)
+    assert refusal({"code": "1", "attempts": 2.5}).kind is Kind.MALFORMED
+
+
 def test_a_query_s_text_values_are_read_as_numbers_and_checked_like_them() -> None:
     task = admit_query(b"code=print(1)&timeout=2.5&name=x&priority=3", POLICY).task
     assert (task.limits.wall_s, task.name, task.priority) == (2.5, "x", 3)
