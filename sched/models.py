@@ -47,7 +47,7 @@ def _limit(name: str) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    """Take 2.0 for 2, as JSON Schema's integers do; last of a type's validators, so it runs first."""
+    """Take 2.0 for 2, as JSON Schema does; last of a type's validators, so it runs first."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
