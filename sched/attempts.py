@@ -54,7 +54,6 @@ class Attempt:
         self._stopping: Reason | None = None
         self._timer: IDelayedCall | None = None
         self._over = False
-        self._launched = False
 
     def start(self) -> None:
         """Send it out."""
@@ -86,7 +85,6 @@ class Attempt:
         self.done.errback(Failure(LinkLost(f"it was not told to have started in {seconds:g} s")))
 
     def _started(self) -> None:
-        self._launched = True
         self.ticket.marks.setdefault("started", self._clock.seconds())
         if self._stopping is None:
             self._arm(self.ticket.task.limits.wall_s + self._timing.grace, Reason.TIMEOUT)

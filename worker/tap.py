@@ -30,7 +30,7 @@ from runyard.daemon.keys import (
     read_public,
     read_secret,
 )
-from runyard.daemon.options import seconds, task_files, whole
+from runyard.daemon.options import OneLineOptions, seconds, task_files, whole
 from runyard.daemon.signals import stop, stop_on_signals
 from runyard.protocols.ids import new_token
 from runyard.protocols.tasks import Reason
@@ -51,8 +51,10 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 UNIX_PATH_BYTES = 107
 
 
-class Options(usage.Options):
+class Options(OneLineOptions):
     """``twistd worker``."""
+
+    daemon = "worker"
 
     synopsis = "[options]"
     longdesc = "Runs tasks for the schedulers that connect to it and prove themselves."

@@ -13,13 +13,18 @@ from runyard.daemon.keys import make_keys
 
 def start_in_vain(*arguments: str) -> str:
     """Run a daemon that is to end by itself at once; give its last line."""
+    return all_said(*arguments).splitlines()[-1]
+
+
+def all_said(*arguments: str) -> str:
+    """Run a daemon that is to end by itself at once; give all that it says."""
     command = [str(TWISTD), "--nodaemon", "--pidfile=", *arguments]
     ended = subprocess.run(
         command, capture_output=True, text=True, timeout=30, check=False, cwd="/"
     )
     assert ended.returncode != 0, ended
     assert "Traceback" not in ended.stdout + ended.stderr, ended
-    return (ended.stdout + ended.stderr).strip().splitlines()[-1]
+    return (ended.stdout + ended.stderr).strip()
 
 
 SCHEDULER = [
@@ -59,6 +64,8 @@ def test_a_scheduler_names_a_key_that_others_may_read(tmp_path: Path) -> None:
 def test_a_scheduler_whose_worker_cannot_start_does_not_stay(tmp_path: Path) -> None:
     start = ("scheduler", f"--state={tmp_path}", "--port=0", "--debug-port=0")
     assert "could not start; it says why above" in start_in_vain(*start)
+    wrong = ("--allow-unsandboxed", "--slots=0")
+    assert "--slots must be a whole number, 1 to 1024" in all_said(*start, *wrong)
     missing = ("--allow-unsandboxed", "--python=/nonexistent/python")
     assert "could not start; it says why above" in start_in_vain(*start, *missing)
 
