@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import secrets
 from pathlib import Path
 
 
@@ -41,3 +43,21 @@ class HeldFolder:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def instance(folder: HeldFolder) -> str:
+    """Give the folder's own id, made once: it tells one installation from another.
+
+    Raises:
+        FolderUnusable: it cannot be read or written.
+    """
+    path = folder.path / "instance"
+    try:
+        if not path.exists():
+            path.write_text(secrets.token_hex(4))
+        text = path.read_text()
+    except (OSError, ValueError) as error:
+        raise FolderUnusable(f"state folder {folder.path}: {path.name}: {error}") from None
+    if not re.fullmatch("[0-9a-f]{8}", text):
+        raise FolderUnusable(f"{path} must hold 8 hex digits; remove it to have another made")
+    return text

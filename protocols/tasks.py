@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from itertools import chain
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from runyard.protocols.limits import Limits
 
@@ -47,10 +47,33 @@ class Reason(StrEnum):
     HUNG_UP = "hung_up"
     RESTART = "restart"
     LEASE = "lease"
+    POISON = "poison"
 
 
 STOP_REASONS = frozenset({Reason.TIMEOUT, Reason.ASKED, Reason.HUNG_UP, Reason.RESTART})
 """Why a controller may stop a running attempt."""
+
+
+RETRIABLE = frozenset({
+    Outcome.RUNTIME_ERROR, Outcome.FORMAT_ERROR, Reason.EXIT_CODE, Reason.SIGNAL, Reason.TIMEOUT,
+    Reason.OUTPUT_LIMIT, Reason.CPU_LIMIT,
+})  # fmt: skip
+"""What a task may ask to be tried again after: ends that are its own doing."""
+
+
+@frozen
+class RetryPolicy:
+    """What a task asked to be tried again after: apart from attempts that our own faults cost.
+
+    Attributes:
+        most: How often at most.
+        on: Outcomes and reasons, of RETRIABLE.
+        backoff: Seconds until the first time, doubled each time.
+    """
+
+    most: int
+    on: frozenset[str]
+    backoff: float = 1.0
 
 
 TEXT_BYTES = 64
@@ -69,6 +92,7 @@ class Task:
         attempts: How often it may be started when its worker fails; 1 is at most once.
         priority: -100 to 100; higher goes first.
         keep_on_disconnect: Whether it runs on when nobody waits for it any more.
+        retry: What of its own doing it is tried again after; None for nothing.
     """
 
     id: str
@@ -83,6 +107,11 @@ class Task:
     name: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     keep_on_disconnect: bool = False
+    retry: RetryPolicy | None = None
+
+    def kept(self) -> Task:
+        """Give the task as one that runs on when nobody waits for it any more."""
+        return evolve(self, keep_on_disconnect=True)
 
     @property
     def size(self) -> int:

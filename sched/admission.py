@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from runyard.protocols.ids import new_task_id
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, STDIN_BYTES, Limits
-from runyard.protocols.tasks import Task
+from runyard.protocols.tasks import RetryPolicy, Task
 from runyard.sched.bodies import read_body
 from runyard.sched.decoding import Encoding, decode_code, parse_pairs, text_of
 from runyard.sched.errors import Kind, Problem, Refusal, malformed, shown
@@ -76,8 +76,14 @@ def _admit_document(document: dict[str, Any], policy: Policy) -> Admitted:
         "env": tuple(request.env.items()),
         "labels": tuple(request.labels.items()),
         "limits": request.limits.model_dump(exclude_none=True),
+        "retry": _retry(request),
     }
     return _admit(request.code.encode(), request, more, policy)
+
+
+def _retry(request: ExecuteRequest) -> RetryPolicy | None:
+    asked = request.retry
+    return None if asked is None else RetryPolicy(asked.max, frozenset(asked.on), asked.backoff)
 
 
 def _options(fields: dict[str, bytes]) -> ExecuteOptions:

@@ -105,7 +105,7 @@ class Attempt:
                 self.done.errback(result)
             else:
                 self.done.callback(result)
-        self._roster.release(self.worker, self.id, failed=failed and not refused, refused=refused)
+        self._roster.release(self.worker, self.id, refused=refused)
 
     def _unconfirmed(self, reason: Reason) -> None:
         seconds = self._timing.confirm

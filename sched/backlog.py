@@ -1,24 +1,41 @@
-"""The tasks that wait for a slot: bounded, by runtime, by priority, then by age."""
+"""The tasks that wait for a slot: bounded, by runtime, by priority and age."""
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
 
 from runyard.sched.tickets import Ticket
+
+AGE_S = 3.0
+"""Seconds of waiting that weigh as one step of priority, so that nothing starves."""
+
+Lane = tuple[str, bool]
+"""A runtime's name, and whether its tasks run alone on a worker."""
 
 
 class Full(Exception):
     """The backlog takes no more."""
 
 
+def urgency(ticket: Ticket) -> float:
+    """Give what orders waiting tasks; as all age alike, it does not change while they wait."""
+    return ticket.task.priority - ticket.queued_at / AGE_S
+
+
+def lane_of(ticket: Ticket) -> Lane:
+    """Give the lane that a ticket waits in."""
+    return ticket.task.language, ticket.tally.suspect
+
+
 class Backlog:
-    """A queue for each runtime. Adding, taking and removing cost the same however long it is."""
+    """A queue for each lane. Adding, taking and removing cost the same however long it is."""
 
     def __init__(self, max_tasks: int, max_bytes: int) -> None:
         self._max_tasks = max_tasks
         self._max_bytes = max_bytes
-        self._queues: dict[str, dict[int, OrderedDict[str, Ticket]]] = {}
+        self._lanes: dict[Lane, dict[int, OrderedDict[str, Ticket]]] = {}
         self._count = 0
         self.bytes = 0
 
@@ -41,7 +58,7 @@ class Backlog:
 
         It is not bounded here: `check` comes first for what is new, and what was taken is kept.
         """
-        levels = self._queues.setdefault(ticket.task.language, {})
+        levels = self._lanes.setdefault(lane_of(ticket), {})
         queue = levels.setdefault(ticket.task.priority, OrderedDict())
         queue[ticket.task.id] = ticket
         if again:
@@ -51,8 +68,8 @@ class Backlog:
 
     def remove(self, ticket: Ticket) -> bool:
         """Take a ticket out; False when it is not in."""
-        task = ticket.task
-        levels = self._queues.get(task.language, {})
+        task, lane = ticket.task, lane_of(ticket)
+        levels = self._lanes.get(lane, {})
         queue = levels.get(task.priority, OrderedDict())
         if queue.pop(task.id, None) is None:
             return False
@@ -61,29 +78,29 @@ class Backlog:
         if not queue:
             del levels[task.priority]
         if not levels:
-            del self._queues[task.language]
+            del self._lanes[lane]
         return True
 
-    def runtimes(self) -> list[str]:
-        """Give the runtimes for which something waits."""
-        return list(self._queues)
+    def lanes(self) -> list[Lane]:
+        """Give the lanes in which something waits, those of tasks that run alone first."""
+        return sorted(self._lanes, key=lambda lane: not lane[1])
 
-    def first(self, runtime: str) -> Ticket | None:
-        """Give the next ticket of a runtime without taking it out."""
-        return next(self._in_order(runtime), None)
+    def first(self, lane: Lane) -> Ticket | None:
+        """Give the next ticket of a lane without taking it out."""
+        return next(self.in_order(lane), None)
 
     def position(self, ticket: Ticket) -> int | None:
-        """Give a ticket's place among its runtime's, from 1; None when it is not in."""
-        for place, other in enumerate(self._in_order(ticket.task.language), 1):
+        """Give a ticket's place in its lane, from 1; None when it is not in."""
+        for place, other in enumerate(self.in_order(lane_of(ticket)), 1):
             if other is ticket:
                 return place
         return None
 
     def __iter__(self) -> Iterator[Ticket]:
-        for runtime in self.runtimes():
-            yield from self._in_order(runtime)
+        for lane in self.lanes():
+            yield from self.in_order(lane)
 
-    def _in_order(self, runtime: str) -> Iterator[Ticket]:
-        levels = self._queues.get(runtime, {})
-        for priority in sorted(levels, reverse=True):
-            yield from levels[priority].values()
+    def in_order(self, lane: Lane) -> Iterator[Ticket]:
+        """Give the tickets of a lane, the next one first."""
+        queues = [queue.values() for queue in self._lanes.get(lane, {}).values()]
+        return heapq.merge(*queues, key=lambda ticket: -urgency(ticket))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
+from attrs import evolve
 from klein import Klein
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
@@ -26,6 +27,12 @@ from runyard.sched.dispatcher import Dispatcher, Draining
 from runyard.sched.documents import document_status, task_document
 from runyard.sched.errors import Kind, Refusal, malformed
 from runyard.sched.exchange import no_path, no_query, not_allowed, prefers_async, send, wait_seconds
+from runyard.sched.fleet import (
+    choices_document,
+    fleet_document,
+    queue_document,
+    scores_document,
+)
 from runyard.sched.jsontext import LARGE_BYTES, dump_json
 from runyard.sched.limits import LimitPolicy
 from runyard.sched.pages import Pages
@@ -90,10 +97,11 @@ class Api:
         if request.getHeader("idempotency-key") is not None:
             raise malformed("Idempotency-Key", "a key", "not supported yet")
         admitted = await self._admit(request)
+        if not admitted.wait or prefers_async(request):
+            admitted = evolve(admitted, wait=False, task=admitted.task.kept())
         ticket = self._submit(admitted)
         ticket.marks["received"] = received
-        if not admitted.wait or prefers_async(request):
-            ticket.kept = True
+        if not admitted.wait:
             return await self._send_ticket(request, ticket, status=202)
         await self._wait_as_owner(ticket)
         if request.method == b"GET" and not wants_json(request.getHeader("accept")):
@@ -130,22 +138,10 @@ class Api:
 
     @app.route("/workers", methods=["GET"])
     def workers(self, request: BoundedRequest) -> bytes:
-        """List the workers that are linked now."""
-        workers = [
-            {
-                "name": each.name,
-                "boot": each.boot,
-                "address": each.address,
-                "state": "draining" if each.draining else "ready",
-                "slots": each.slots,
-                "in_use": len(each.running),
-                "quarantined": len(each.quarantined),
-                "isolation": each.isolation,
-                "runtimes": list(each.runtimes),
-            }
-            for each in self._roster
-        ]
-        return send(request, answer_json({"workers": workers}))
+        """List the workers that are linked now, and the addresses that are not."""
+        ahead = self._tickets.now() - self._clock.seconds()
+        document = fleet_document(self._roster, self._roster.unreachable, ahead)
+        return send(request, answer_json(document))
 
     @app.route("/healthz", methods=["GET"])
     def healthz(self, request: BoundedRequest) -> bytes:
@@ -158,7 +154,7 @@ class Api:
         reasons = []
         if self._dispatcher.draining:
             reasons.append("the scheduler is stopping")
-        if not any(not worker.draining for worker in self._roster):
+        if not any(worker.takes_work for worker in self._roster):
             reasons.append("no worker is linked that takes work")
         status = {"status": "unready", "reasons": reasons} if reasons else {"status": "ready"}
         return send(request, answer_json(status, 503 if reasons else 200))
@@ -172,12 +168,21 @@ class Api:
             raise no_path()
         return send(request, answer)
 
-    @app.route("/debug/counts", methods=["GET"])
-    def counts(self, request: BoundedRequest) -> bytes:
-        """Count what is under way, so that one can see that nothing piles up (debug server)."""
+    @app.route("/debug/<any(counts, roster, choices, queue):view>", methods=["GET"])
+    def debug_view(self, request: BoundedRequest, view: str) -> bytes:
+        """Show what is under way and why it went where it went (debug server)."""
         if not self._debug:
             raise no_path()
-        return send(request, answer_json(self._dispatcher.counts()))
+        now = self._clock.seconds()
+        if view == "counts":
+            document: dict[str, Any] = dict(self._dispatcher.counts())
+        elif view == "roster":
+            document = scores_document(self._roster, self._tickets.now() - now)
+        elif view == "choices":
+            document = choices_document(self._dispatcher.choices)
+        else:
+            document = queue_document(self._backlog, now)
+        return send(request, answer_json(document))
 
     @app.route("/debug/lag", methods=["GET"])
     async def lag(self, request: BoundedRequest) -> bytes:

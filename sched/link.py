@@ -29,12 +29,14 @@ from runyard.protocols.messages import (
 )
 from runyard.protocols.messages import Refused as RefusedMessage
 from runyard.protocols.proofs import Handshake, controller_proof, worker_proven
+from runyard.sched.known import KnownWorkers, LinkedElsewhere
 from runyard.sched.roster import Roster, Worker
-from runyard.sched.session import WorkerSession
+from runyard.sched.session import Leases, WorkerSession
 from runyard.sched.translate import ended_of
 
 DIAL_S = 0.05
-DIAL_MOST_S = 2.0
+SPARE_S = 5.0
+"""Pause between dials to an address of a worker that is linked by another."""
 
 log = Logger()
 
@@ -48,16 +50,7 @@ class LinkSettings:
     fleet_secret: bytes = field(repr=False)
     heartbeat: float = 5.0
     silence: float = 15.0
-    lease: float = 10.0
-
-    @property
-    def hold(self) -> float:
-        """Seconds from a link's end after which its worker has surely ended what it ran.
-
-        Its slots hold each attempt's lease from our last sign of life, even where the worker itself
-        is frozen; a quarter is added for clocks that differ.
-        """
-        return self.lease * 1.25
+    leases: Leases = field(factory=Leases)
 
 
 class WorkerConnection(MessageReceiver):
@@ -97,9 +90,15 @@ class WorkerConnection(MessageReceiver):
         settings = self._link.settings
         if not worker_proven(settings.fleet_secret, self._shake, message.proof):
             raise ProtocolError("the worker's proof is wrong")
-        self._link.check(self._hello)
+        try:
+            session = self._link.proven(self._hello)
+        except LinkedElsewhere as error:
+            self._link.spare(str(error))
+            self.close()
+            return
         self.prove(settings.heartbeat, settings.silence)
-        self.session = self._link.proven(self, self._hello)
+        self.session = session
+        session.linked(self)
 
     def on_ping(self, message: Ping) -> None:
         """Note the worker's number, and answer."""
@@ -171,19 +170,25 @@ class WorkerLink(Factory):
         address: str,
         settings: LinkSettings,
         roster: Roster,
+        known: KnownWorkers,
     ) -> None:
         self.clock = clock
         self.address = address
         self.settings = settings
         self.worker: Worker | None = None
         self._roster = roster
+        self._known = known
         self._session: WorkerSession | None = None
         self._fruitless = 0
-        self._backoff = backoffPolicy(DIAL_S, DIAL_MOST_S, factor=1.5, jitter=_jitter)
+        self._spare = False
+        most = settings.leases.redial()
+        self._backoff = backoffPolicy(min(DIAL_S, most), most, factor=1.5, jitter=_jitter)
         self.service = ClientService(endpoint, self, retryPolicy=self._pause, clock=clock)
 
     def _pause(self, failures: int) -> float:
         """Give the seconds until the next dial; one that proves nothing is a failure too."""
+        if self._spare:
+            return min(SPARE_S, self.settings.leases.waiting / 2)
         return self._backoff(max(failures, self._fruitless))
 
     def buildProtocol(self, addr: IAddress | None) -> WorkerConnection:
@@ -196,32 +201,22 @@ class WorkerLink(Factory):
         session = self._session
         return self.worker if session is not None and session.connection is not None else None
 
-    def check(self, hello: Hello) -> None:
-        """See that no other worker of this name is linked.
+    def proven(self, hello: Hello) -> WorkerSession:
+        """Give the session of the process that has proven itself.
 
         Raises:
-            ProtocolError: there is one.
+            LinkedElsewhere: it is linked already, by another address.
+            ProtocolError: another of its name is.
         """
-        other = self._roster.workers.get(hello.name)
-        if other is not None and other is not self.worker:
-            raise ProtocolError(f"a worker named {hello.name!r} is linked already")
+        self.worker, self._session = self._known.admit(hello, self.address)
+        self._fruitless, self._spare = 0, False
+        return self._session
 
-    def proven(self, connection: WorkerConnection, hello: Hello) -> WorkerSession:
-        """A process has proven itself: the one we know, or another, which proves that one dead."""
-        session = self._session
-        self._fruitless = 0
-        if session is None or session.boot != hello.boot:
-            self.dead("another process answers at its address")
-            session = WorkerSession(self.clock, hello.boot, self.settings.hold, self.settings.lease)
-            self._session = session
-            self.worker = Worker(
-                hello.name, hello.boot, self.address, hello.slots, hello.isolation,
-                tuple(hello.runtimes), session,
-            )  # fmt: skip
-        elif self.worker is not None:
-            self.worker.draining = False
-        session.linked(connection)
-        return session
+    def spare(self, why: str) -> None:
+        """This address leads to a worker that is linked by another: it is kept as a spare one."""
+        if not self._spare:
+            log.info("{address} is a spare address: {why}", address=self.address, why=why)
+        self._spare = True
 
     def ready(self, session: WorkerSession) -> None:
         """Both sides agree on what runs: the worker takes work."""
@@ -251,8 +246,8 @@ class WorkerLink(Factory):
 
     def dead(self, why: str) -> None:
         """The process that was linked here last is proven dead."""
-        if self._session is not None:
-            self._session.dead(why)
+        if self.worker is not None:
+            self._known.dead(self.worker.name, self.address, why)
 
     def draining(self) -> None:
         """The worker takes nothing new."""

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from runyard.protocols.limits import complaint
+from runyard.protocols.tasks import RETRIABLE
 
 LANGUAGE = r"^[a-z0-9][a-z0-9_.+-]{0,31}(:[a-z0-9][a-z0-9_.-]{0,31})?$"
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
-NOT_YET = frozenset({"files", "format", "network", "retry", "expires_in", "callback_url", "fresh"})
+NOT_YET = frozenset({"files", "format", "network", "expires_in", "callback_url", "fresh"})
 
 
 def _encodable(text: str) -> str:
@@ -72,6 +73,25 @@ class LimitsModel(BaseModel):
     disk_bytes: Annotated[int, _limit("disk_bytes"), WHOLE] | None = None
 
 
+def _retriable(names: list[str]) -> list[str]:
+    for name in names:
+        if name not in RETRIABLE:
+            raise ValueError(f"must be of {', '.join(sorted(RETRIABLE))}")
+    return names
+
+
+class RetryModel(BaseModel):
+    """What of its own doing a task is tried again after, apart from `attempts`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max: Annotated[int, Field(ge=1, le=10), WHOLE] = 1
+    on: Annotated[
+        list[str], Field(min_length=1, max_length=len(RETRIABLE)), AfterValidator(_retriable)
+    ] = ["runtime_error", "format_error"]
+    backoff: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 1.0
+
+
 class ExecuteOptions(BaseModel):
     """What goes with the code, in a query, a form or a JSON object."""
 
@@ -94,4 +114,5 @@ class ExecuteRequest(ExecuteOptions):
     args: Annotated[list[Text], FailFast(), Field(max_length=1024)] = []
     env: Annotated[dict[str, Text], Field(max_length=1024), AfterValidator(_env_names)] = {}
     limits: LimitsModel = LimitsModel()
+    retry: RetryModel | None = None
     labels: Annotated[dict[LabelName, ShortText], Field(max_length=32)] = {}

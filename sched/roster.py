@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Protocol
@@ -9,14 +10,18 @@ from typing import Protocol
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.evaluator import MOST_CANDIDATES, Candidate
+from runyard.sched.health import Health
 
 REST_S = 0.1
 REST_MOST_S = 5.0
-FAILURE_WEIGHT = 0.7
-"""What an attempt adds to, and each later one leaves of, a worker's recent failures."""
+MOST_HEALTHS = 4096
+"""Names of workers whose health is remembered."""
+
+log = Logger()
 
 
 class Runner(Protocol):
@@ -47,9 +52,10 @@ class Worker:
     Attributes:
         running: Ids of the attempts that hold its slots.
         quarantined: Of those, the ones whose end it did not confirm in time.
-        failures: Recent failures of ours on it, from 0 (none).
+        health: What its last attempts were like.
         refusals: How often in a row it refused an attempt.
         resting: Whether it gets nothing for a while, because it refused one.
+        kept_for: Id of the task that is to run on it alone.
     """
 
     name: str
@@ -62,20 +68,44 @@ class Worker:
     draining: bool = False
     running: set[str] = field(factory=set)
     quarantined: set[str] = field(factory=set)
-    failures: float = 0.0
+    health: Health = field(factory=Health)
     refusals: int = 0
     resting: bool = False
+    kept_for: str | None = None
+
+    @property
+    def state(self) -> str:
+        """The word for it: draining, quarantined, trial, resting, or ready."""
+        if self.draining:
+            return "draining"
+        if self.health.until is not None:
+            return "quarantined"
+        if self.health.on_trial:
+            return "trial"
+        return "resting" if self.resting else "ready"
 
     @property
     def free(self) -> int:
-        """How many more attempts it takes now."""
-        if self.draining or self.resting or self.link.busy:
+        """How many more attempts it takes now, of tasks that may run beside others."""
+        return 0 if self.kept_for is not None else self.room
+
+    @property
+    def room(self) -> int:
+        """How many more attempts it can take now."""
+        if self.state in ("draining", "quarantined", "resting") or self.link.busy:
             return 0
-        return self.slots - len(self.running)
+        most = 1 if self.health.on_trial else self.slots
+        return max(0, most - len(self.running))
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it does, or will once it has room."""
+        return self.state not in ("draining", "quarantined")
 
     def candidate(self) -> Candidate:
         """What the evaluator looks at."""
-        return Candidate(self.name, self.slots, self.free, self.failures)
+        health = self.health
+        return Candidate(self.name, self.slots, self.free, health.failures, health.overhead_s)
 
 
 class Roster:
@@ -89,7 +119,10 @@ class Roster:
         """Called when a slot became free."""
         self.joined: Callable[[Worker], None] = lambda worker: None
         """Called when a worker has proven itself."""
+        self.unreachable: dict[str, str] = {}
+        """Addresses that have no link just now, and why."""
         self._free: dict[str, dict[str, Worker]] = {}
+        self._healths: OrderedDict[str, Health] = OrderedDict()
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self.workers.values())
@@ -102,6 +135,10 @@ class Roster:
     def up(self, worker: Worker) -> None:
         """A worker has proven itself."""
         self.workers[worker.name] = worker
+        worker.health = self._healths.setdefault(worker.name, worker.health)
+        self._healths.move_to_end(worker.name)
+        if len(self._healths) > MOST_HEALTHS:
+            self._healths.popitem(last=False)
         self.runtimes_seen.update(worker.runtimes)
         self.joined(worker)
         self.refresh(worker)
@@ -118,7 +155,7 @@ class Roster:
         self._unindex(worker)
         self.refresh(worker, tell=False)
 
-    def release(self, worker: Worker, attempt: str, *, failed: bool, refused: bool = False) -> None:
+    def release(self, worker: Worker, attempt: str, *, refused: bool = False) -> None:
         """An attempt left its slot; a worker that refused one is left alone for a while."""
         if refused:
             self._rest(worker)
@@ -126,8 +163,25 @@ class Roster:
             worker.refusals = 0
         worker.running.discard(attempt)
         worker.quarantined.discard(attempt)
-        worker.failures = worker.failures * FAILURE_WEIGHT + (1 - FAILURE_WEIGHT) * failed
         self.refresh(worker)
+
+    def failed(self, worker: Worker, task: str, why: str) -> None:
+        """An attempt failed on it, by no doing of its task."""
+        pause = worker.health.failed(task, why, self._clock.seconds())
+        if pause is None:
+            return
+        log.warn(
+            "worker {name} fails what it gets; it gets nothing for {pause:g} s (last: {why})",
+            name=worker.name, pause=pause, why=why,
+        )  # fmt: skip
+        self._clock.callLater(pause, self._released, worker.name, worker.health)
+        self.refresh(worker)
+
+    def _released(self, name: str, health: Health) -> None:
+        health.until = None
+        worker = self.workers.get(name)
+        if worker is not None:
+            self.refresh(worker)
 
     def _rest(self, worker: Worker) -> None:
         worker.refusals += 1
@@ -147,6 +201,8 @@ class Roster:
         """Look again whether a worker has room."""
         if self.workers.get(worker.name) is not worker or worker.free <= 0:
             self._unindex(worker)
+            if tell and worker.kept_for is not None:
+                self.room()
             return
         for runtime in worker.runtimes:
             self._free.setdefault(runtime, {})[worker.name] = worker

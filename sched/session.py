@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import define
+from attrs import define, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from runyard.protocols.errors import LinkLost, Refused
+from runyard.protocols.errors import LinkLost, Loss, Refused
 from runyard.protocols.messages import Cancel, Drain, Message, Resume
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.translate import run_of
@@ -33,31 +33,77 @@ class Sender(Protocol):
         """Send a message."""
 
 
+@frozen
+class Leases:
+    """For how many seconds a task may run on while its worker's link is cut.
+
+    Attributes:
+        waiting: One whose caller waits for it.
+        durable: One that goes on without a caller.
+        margin: How many leases after a link's end its worker has surely ended what it ran. Its
+            slots hold each attempt's lease from our last sign of life, even where the worker itself
+            is frozen; a quarter is added for clocks that differ.
+    """
+
+    waiting: float = 10.0
+    durable: float = 60.0
+    margin: float = 1.25
+
+    def of(self, task: Task) -> float:
+        """Give a task's lease."""
+        return self.durable if task.keep_on_disconnect else self.waiting
+
+    def hold(self, lease: float) -> float:
+        """Give the seconds from a link's end until nothing under this lease can run any more."""
+        return lease * self.margin
+
+    def redial(self) -> float:
+        """Give the longest pause between two dials: well below every lease."""
+        return min(self.waiting, self.durable) / 5
+
+
 @define(eq=False)
 class _Pending:
     done: Deferred[Ended]
     started: Callable[[], None]
+    lease: float
+    others: int = 0
     cancelling: Reason | None = None
+    doubt: IDelayedCall | None = None
+
+    def trust(self) -> None:
+        """It is not in doubt any more."""
+        if self.doubt is not None and self.doubt.active():
+            self.doubt.cancel()
+        self.doubt = None
 
 
 class WorkerSession:
     """The attempts on one worker process: the roster's Runner.
 
-    When the link ends they are in doubt, and nothing of them starts elsewhere, for `hold` seconds:
-    until then the worker may still run them under their leases. A link to the same process takes
+    When the link ends they are in doubt, and nothing of them starts elsewhere, for a quarter longer
+    than their leases: until then the worker may still run them. A link to the same process takes
     them up again; what it no longer knows is lost at once. Proven death loses all of them at once.
     """
 
-    def __init__(self, clock: IReactorTime, boot: str, hold: float, lease: float) -> None:
+    def __init__(self, clock: IReactorTime, boot: str, leases: Leases) -> None:
         self.boot = boot
         self.connection: Sender | None = None
         self._clock = clock
-        self._hold = hold
-        self._lease = lease
+        self._leases = leases
         self._pending: dict[str, _Pending] = {}
-        self._doubt: IDelayedCall | None = None
         self._resuming = False
         self._beat = 0
+
+    @property
+    def linked_now(self) -> bool:
+        """Whether a connection leads to it."""
+        return self.connection is not None and not self.connection.closing
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether attempts wait for a link that may come back."""
+        return self.connection is None and bool(self._pending)
 
     @property
     def busy(self) -> bool:
@@ -76,11 +122,12 @@ class WorkerSession:
     def run(self, attempt: str, task: Task, started: Callable[[], None]) -> Deferred[Ended]:
         """Start an attempt: fires with its end, or fails with LinkLost or Refused."""
         done: Deferred[Ended] = Deferred()
-        if self.connection is None or self.connection.closing:
+        if self.connection is None or not self.linked_now:
             done.errback(Failure(Refused("the link is gone")))
             return done
-        self.connection.send(run_of(attempt, task, self._lease, self._beat))
-        self._pending[attempt] = _Pending(done, started)
+        lease = self._leases.of(task)
+        self.connection.send(run_of(attempt, task, lease, self._beat))
+        self._pending[attempt] = _Pending(done, started, lease)
         return done
 
     def cancel(self, attempt: str, reason: Reason) -> None:
@@ -102,15 +149,16 @@ class WorkerSession:
         """The process is linked (again): ask what it still has of what we wait for."""
         self.connection = connection
         self._beat = 0
-        self._stop_doubt()
+        for pending in self._pending.values():
+            pending.trust()
         self._resuming = True
         self._send(Resume(attempts=list(self._pending)))
 
     def inventory(self, known: set[str]) -> None:
         """The worker has told what it knows: the rest is lost."""
         self._resuming = False
-        for attempt in set(self._pending) - known:
-            self._lose(attempt, "the worker does not know it any more")
+        gone = [attempt for attempt in self._pending if attempt not in known]
+        self._lose(gone, "the worker does not know it any more", Loss.LINK)
         for attempt, pending in self._pending.items():
             if pending.cancelling is not None:
                 self._send(Cancel(attempt=attempt, reason=pending.cancelling.value))
@@ -121,14 +169,22 @@ class WorkerSession:
             return
         self.connection = None
         self._resuming = False
-        if self._pending:
-            self._doubt = self._clock.callLater(self._hold, self.dead, why)
+        leases: dict[float, list[str]] = {}
+        for attempt, pending in self._pending.items():
+            pending.others = len(self._pending) - 1
+            leases.setdefault(pending.lease, []).append(attempt)
+        for lease, attempts in leases.items():
+            doubt = self._clock.callLater(self._leases.hold(lease), self._over, attempts, why)
+            for attempt in attempts:
+                self._pending[attempt].doubt = doubt
+
+    def _over(self, attempts: list[str], why: str) -> None:
+        """The worker was not heard of again; its slots have surely ended these by now."""
+        self._lose([attempt for attempt in attempts if attempt in self._pending], why, Loss.DEATH)
 
     def dead(self, why: str) -> None:
-        """The process is surely gone, or has surely ended what it ran."""
-        self._stop_doubt()
-        for attempt in list(self._pending):
-            self._lose(attempt, why)
+        """The process is proven to be gone."""
+        self._lose(list(self._pending), why, Loss.DEATH)
 
     def started(self, attempt: str) -> None:
         """An attempt's process runs."""
@@ -153,14 +209,14 @@ class WorkerSession:
             pending.done.callback(ended)
         return True
 
-    def _lose(self, attempt: str, why: str) -> None:
-        self._pending.pop(attempt).done.errback(Failure(LinkLost(why)))
+    def _lose(self, attempts: list[str], why: str, loss: Loss) -> None:
+        lost = {attempt: self._pending.pop(attempt) for attempt in attempts}
+        for pending in lost.values():
+            pending.trust()
+        for pending in lost.values():
+            others = max(pending.others, len(lost) - 1)
+            pending.done.errback(Failure(LinkLost(why, loss, others)))
 
     def _send(self, message: Message) -> None:
         if self.connection is not None:
             self.connection.send(message)
-
-    def _stop_doubt(self) -> None:
-        if self._doubt is not None and self._doubt.active():
-            self._doubt.cancel()
-        self._doubt = None

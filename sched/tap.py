@@ -14,7 +14,7 @@ from twisted.python.threadpool import ThreadPool
 
 from runyard.daemon.descriptors import TooFewDescriptors, make_room
 from runyard.daemon.exits import die, fail
-from runyard.daemon.folders import FolderUnusable, HeldFolder
+from runyard.daemon.folders import FolderUnusable, HeldFolder, instance
 from runyard.daemon.keys import (
     CONTROLLER_KEY,
     FLEET_SECRET,
@@ -32,11 +32,13 @@ from runyard.sched.browser import BrowserRules
 from runyard.sched.dispatcher import Dispatcher, Settings
 from runyard.sched.gate import browser_gate
 from runyard.sched.http import Api
+from runyard.sched.known import KnownWorkers
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.local import LocalWorker, command
 from runyard.sched.options import Options
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.service import SchedulerService, banner
+from runyard.sched.session import Leases
 from runyard.sched.tickets import Tickets
 from runyard.sched.web import BoundedSite, WebLimits
 
@@ -62,13 +64,14 @@ def _build(reactor: Any, options: Options) -> MultiService:
     reactor.addSystemEventTrigger("after", "shutdown", held.release)
     make_keys(state / "keys")
     links_of = LinkSettings(
-        "scheduler",
+        f"scheduler-{instance(held)}",
         read_private(state / "keys" / CONTROLLER_KEY),
         read_secret(state / "keys" / FLEET_SECRET),
         options["heartbeat"],
         options["silence"],
-        options["lease"],
+        Leases(options["lease"], options["durable-lease"]),
     )
+    known = KnownWorkers(reactor, links_of.leases)
     tickets = Tickets(time.time, options["keep"], KEEP_TASKS, KEEP_BYTES)
     backlog = Backlog(options["max-queue"], options["max-queue-bytes"])
     roster = Roster(reactor)
@@ -90,7 +93,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
         return BoundedSite(api.app.resource(), reactor, _web_limits(options), gate)
 
     def link(endpoint: Any, address: str) -> WorkerLink:
-        return WorkerLink(reactor, endpoint, address, links_of, roster)
+        return WorkerLink(reactor, endpoint, address, links_of, roster, known)
 
     service = SchedulerService(
         reactor,

@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from runyard.protocols.tasks import Ended, Outcome, Reason, State, Task
+from runyard.sched.recovery import Tally
 
 _MOVES = {
     State.PENDING: {State.RUNNING, State.FINISH},
@@ -23,7 +24,6 @@ class AttemptRecord:
 
     Attributes:
         failure: The outcome that it would have had.
-        counted: Whether it counts against the cap: what a drain of ours ended does not.
     """
 
     number: int
@@ -31,7 +31,6 @@ class AttemptRecord:
     started_at: float
     ended_at: float | None = None
     failure: Outcome | None = None
-    counted: bool = True
     reason: str | None = None
 
 
@@ -46,6 +45,8 @@ class Ticket:
         kept: Whether it goes on without owners.
         serial: Number of the last attempt that was sent out, the refused ones among them.
         overdue: Whether its time to start has passed while an attempt was under way.
+        queued_at: When it first came into the queue, in seconds of the clock.
+        tally: What has befallen it.
         marks: When it passed each hop, in seconds of the clock; the debug server shows them.
     """
 
@@ -60,6 +61,8 @@ class Ticket:
     finished_at: float | None = None
     serial: int = 0
     overdue: bool = False
+    queued_at: float = 0.0
+    tally: Tally = field(factory=Tally)
     attempts: list[AttemptRecord] = field(factory=list)
     avoid: set[str] = field(factory=set)
     marks: dict[str, float] = field(factory=dict)

@@ -15,6 +15,7 @@ from runyard.protocols.ids import new_token
 from runyard.sched.attempts import Timing
 from runyard.sched.backlog import Backlog
 from runyard.sched.dispatcher import Dispatcher, Settings
+from runyard.sched.known import KnownWorkers
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Tickets
@@ -142,7 +143,10 @@ class Host:
         self.wire: Wire | None = None
         self.old_wires: list[Wire] = []
         endpoint: Any = None
-        self.link = WorkerLink(fleet.clock, endpoint, f"unix:{name}", fleet.settings, fleet.roster)
+        self.link = WorkerLink(
+            fleet.clock, endpoint, f"unix:{name}", fleet.settings, fleet.roster,
+            fleet.known,
+        )  # fmt: skip
         self.boot()
 
     def boot(self) -> None:
@@ -227,7 +231,8 @@ class Fleet:
         self.clock = Clock()
         self.starts: list[str] = []
         self.roster = Roster(self.clock)
-        self.settings = LinkSettings("scheduler", KEY, SECRET, 5.0, 15.0, lease=10.0)
+        self.settings = LinkSettings("scheduler", KEY, SECRET, 5.0, 15.0)
+        self.known = KnownWorkers(self.clock, self.settings.leases)
         self.tickets = Tickets(self.clock.seconds, 1e9, 10**6, 1 << 40)
         self.dispatcher = Dispatcher(
             self.clock, self.tickets, Backlog(1000, 1 << 30), self.roster,

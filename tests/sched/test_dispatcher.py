@@ -126,7 +126,7 @@ def test_a_refused_run_goes_back_to_its_place_without_counting(c: Controller) ->
         assert ticket.started_at is None
         c.clock.advance(5)
     (worker,) = c.roster
-    assert worker.failures == 0
+    assert worker.health.failures == 0
     assert len(ids) == 5, "no attempt's name comes twice"
     runner.end(only(runner))
     assert ticket.ended is SUCCESS

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes import a_task
-from pair import Pair
+from pair import HOLD_S, LEASE_S, Pair
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -14,6 +14,7 @@ from runyard.protocols.errors import LinkLost, Refused
 from runyard.protocols.limits import Limits
 from runyard.protocols.messages import Result
 from runyard.protocols.tasks import Outcome, Reason
+from runyard.sched.known import KnownWorkers
 from runyard.sched.link import WorkerLink
 from runyard.worker.link import Identity
 
@@ -24,7 +25,7 @@ def pair() -> Any:
     yield made
     made.client.close()
     made.pump.flush()
-    made.clock.advance(made.link.settings.hold)
+    made.clock.advance(HOLD_S)
     for job in made.sandbox.jobs:
         if not job.done.called:
             job.end(9)
@@ -61,7 +62,7 @@ def test_a_long_cut_ends_the_jobs_at_their_lease_and_then_loses_the_attempts(pai
     pair.clock.advance(0.2)
     assert job.kills == 1, "the lease is over"
     assert not [r for r in results if isinstance(r, Failure)], "it is in doubt"
-    pair.clock.advance(pair.link.settings.hold)
+    pair.clock.advance(HOLD_S)
     assert results[-1].check(LinkLost)
     job.end(9)
 
@@ -104,7 +105,10 @@ def test_a_controller_that_starts_anew_ends_what_its_last_life_left_running(pair
     pair.run()
     pair.cut()
     endpoint: Any = None
-    pair.link = WorkerLink(pair.clock, endpoint, "unix:w1", pair.link.settings, pair.roster)
+    known = KnownWorkers(pair.clock, pair.link.settings.leases)
+    pair.link = WorkerLink(
+        pair.clock, endpoint, "unix:w1", pair.link.settings, pair.roster, known
+    )  # fmt: skip
     pair.connect()
     (job,) = pair.sandbox.jobs
     assert job.kills == 1
@@ -150,7 +154,7 @@ def test_a_result_with_words_of_its_own_closes_the_link(pair: Pair, wrong: dict[
     pair.server.send(Result(**(fields | wrong)))
     pair.pump.flush()
     assert pair.client.closing
-    pair.clock.advance(pair.link.settings.hold)
+    pair.clock.advance(HOLD_S)
     assert results[-1].check(LinkLost)
 
 
@@ -177,7 +181,7 @@ def test_an_idle_link_lives_and_a_frozen_peer_is_cut(pair: Pair) -> None:
     pair.clock.pump([5.0] * 5)
     pair.pump.flush()
     assert not list(pair.roster)
-    pair.clock.advance(pair.link.settings.hold)
+    pair.clock.advance(HOLD_S)
     assert results[-1].check(LinkLost)
 
 
@@ -207,14 +211,14 @@ def held_back(pair: Pair, seconds: float) -> list[Any]:
 
 
 def test_a_run_that_was_under_way_for_longer_than_its_lease_is_refused(pair: Pair) -> None:
-    results = held_back(pair, pair.link.settings.lease + 0.1)
+    results = held_back(pair, LEASE_S + 0.1)
     assert pair.sandbox.jobs == []
     assert results[0].check(Refused)
 
 
 def test_what_is_left_of_a_lease_counts_from_when_the_run_was_surely_sent(pair: Pair) -> None:
     held_back(pair, 4.0)
-    assert pair.sandbox.jobs[0].job.lease <= pair.link.settings.lease - 4.0
+    assert pair.sandbox.jobs[0].job.lease <= LEASE_S - 4.0
 
 
 def test_a_lease_is_renewed_by_what_the_controller_has_answered_not_by_old_bytes(

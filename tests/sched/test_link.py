@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fakes import SECRET, a_task
-from pair import Pair
+from pair import HOLD_S, Pair
 from twisted.python.failure import Failure
 
 from runyard.protocols.errors import Refused
@@ -22,7 +22,7 @@ def pair() -> Any:
     yield made
     made.client.close()
     made.pump.flush()
-    made.clock.advance(made.link.settings.hold)
+    made.clock.advance(HOLD_S)
     for job in made.sandbox.jobs:
         if not job.done.called:
             job.end(9)
@@ -55,7 +55,7 @@ def test_a_controller_with_another_key_commands_nobody() -> None:
 
 
 def test_a_second_worker_of_the_same_name_is_refused_and_the_first_stays(pair: Pair) -> None:
-    other = Pair(roster=pair.roster)
+    other = Pair(beside=pair, boot="boot-2", address="unix:w2")
     assert other.client.closing
     assert pair.worker is pair.link.worker
 

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import OURS, Outcome, Reason, State
+from runyard.sched.recovery import MOST_PROOFS, MOST_SHARED
 from runyard.sched.tickets import Ticket
 
 HOSTS = st.integers(0, 1)
@@ -121,7 +122,8 @@ class LinkModel(RuleBasedStateMachine):
         assert not [a for a, count in Counter(self.fleet.starts).items() if count > 1]
         starts = Counter(attempt.partition(".")[0] for attempt in self.fleet.starts)
         for ticket in self.submitted:
-            assert starts[ticket.task.id] <= ticket.task.attempts
+            cap = ticket.task.attempts
+            assert starts[ticket.task.id] <= (1 if cap == 1 else cap + MOST_SHARED)
 
     @invariant()
     def a_success_is_that_of_the_task_s_last_attempt(self) -> None:
@@ -150,7 +152,10 @@ class LinkModel(RuleBasedStateMachine):
         for ticket in self.submitted:
             assert ticket.ended is not None, ticket
             if ticket.ended.outcome in OURS:
-                assert len(ticket.attempts) == ticket.task.attempts
+                if ticket.ended.reason is Reason.POISON:
+                    assert ticket.tally.proofs == MOST_PROOFS
+                else:
+                    assert ticket.task.attempts in (1, ticket.tally.counted)
         assert self.ends == Counter(t.task.id for t in self.submitted)
         assert self.fleet.roster.slots_in_use == 0
         assert all(host.factory.settled for host in self.fleet.hosts)

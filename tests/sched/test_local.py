@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import KEY, SECRET
+from fakes import KEY, SECRET, a_worker
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from runyard.daemon.folders import HeldFolder
+from runyard.sched.known import KnownWorkers
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.local import LocalWorker, command
 from runyard.sched.roster import Roster
@@ -52,7 +53,8 @@ class Kept:
         self.folder = folder / "workers" / "local-1"
         endpoint: Any = NobodyThere()
         settings = LinkSettings("scheduler", KEY, SECRET)
-        link = WorkerLink(self.reactor, endpoint, "unix:x", settings, Roster(self.reactor))
+        known = KnownWorkers(self.reactor, settings.leases)
+        link = WorkerLink(self.reactor, endpoint, "unix:x", settings, Roster(self.reactor), known)
         argv = command(folder, "local-1", ["--slots=2"])
         self.worker = LocalWorker(self.reactor, self.folder, argv, link, self.hopeless.append)
         self.worker.startService()
@@ -100,7 +102,7 @@ def test_one_that_cannot_even_start_is_not_started_for_ever(kept: Kept) -> None:
 
 
 def test_pauses_grow_while_it_keeps_ending(kept: Kept) -> None:
-    kept.worker.link.worker = object()  # type: ignore[assignment]
+    kept.worker.link.worker = a_worker("local-1")[0]
     times = []
     for _ in range(5):
         kept.reactor.protocol.processExited(ended(ProcessTerminated(9)))

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from runyard.protocols.tasks import Ended, Outcome, State
 from runyard.sched.backlog import Backlog, Full
 from runyard.sched.evaluator import Candidate, choose
-from runyard.sched.recovery import Final, Retry, after_failure, backoff
+from runyard.sched.recovery import Retry, Tally
 from runyard.sched.retries import Retries
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
@@ -38,11 +38,42 @@ def test_priority_goes_first_then_age_and_each_runtime_has_its_own_queue() -> No
         backlog.put(ticket)
     assert [backlog.position(t) for t in (high, first, second, low, other)] == [1, 2, 3, 4, 1]
     order = []
-    while (following := backlog.first("python")) is not None:
+    while (following := backlog.first(("python", False))) is not None:
         backlog.remove(following)
         order.append(following)
     assert order == [high, first, second, low]
-    assert backlog.runtimes() == ["python:crawler"]
+    assert backlog.lanes() == [("python:crawler", False)]
+
+
+def test_waiting_weighs_as_priority_so_that_nothing_starves() -> None:
+    backlog = Backlog(10_000, 1 << 30)
+    old = a_ticket(priority=-5)
+    backlog.put(old)
+    overtaken = 0
+    for second in range(1000):
+        fresh = a_ticket(priority=5)
+        fresh.queued_at = float(second)
+        backlog.put(fresh)
+        following = backlog.first(("python", False))
+        assert following is not None
+        backlog.remove(following)
+        if following is old:
+            break
+        overtaken += 1
+    assert 28 <= overtaken <= 31, "ten steps of priority, three seconds each"
+
+
+def test_suspects_wait_in_a_lane_of_their_own() -> None:
+    backlog = Backlog(10, 1 << 20)
+    plain, suspect = a_ticket(), a_ticket()
+    suspect.tally = Tally(shared=1)
+    backlog.put(plain)
+    backlog.put(suspect)
+    assert backlog.lanes() == [("python", True), ("python", False)]
+    assert backlog.first(("python", True)) is suspect
+    assert backlog.position(plain) == 1
+    assert backlog.remove(suspect)
+    assert list(backlog) == [plain]
 
 
 def test_one_that_comes_again_goes_before_its_equals() -> None:
@@ -50,7 +81,7 @@ def test_one_that_comes_again_goes_before_its_equals() -> None:
     older, again = a_ticket(), a_ticket()
     backlog.put(older)
     backlog.put(again, again=True)
-    assert backlog.first("python") is again
+    assert backlog.first(("python", False)) is again
 
 
 def test_the_backlog_is_bounded_by_count_and_by_bytes_and_counts_down_again() -> None:
@@ -113,20 +144,28 @@ def test_finished_tickets_are_kept_for_a_time_in_number_and_in_bytes() -> None:
 
 def test_the_evaluator_prefers_room_shuns_failures_and_avoids_only_if_it_can() -> None:
     full, half, idle = Candidate("a", 4, 0), Candidate("b", 4, 2), Candidate("c", 4, 4)
-    assert choose([full]) is None
-    assert choose([]) is None
-    assert choose([full, half, idle]) is idle
-    assert choose([half, idle], frozenset({"c"})) is half
-    assert choose([idle], frozenset({"c"})) is idle
-    assert choose([Candidate("bad", 4, 4, failures=0.9), half]) is half
-    assert choose([Candidate("x", 2, 1), Candidate("y", 2, 1)]) == Candidate("x", 2, 1)
+    assert choose([full]).name is None
+    assert choose([]).name is None
+    assert choose([full, half, idle]).name == "c"
+    assert choose([half, idle], frozenset({"c"})).name == "b"
+    assert choose([idle], frozenset({"c"})).name == "c"
+    assert choose([Candidate("bad", 4, 4, failures=0.9), half]).name == "b"
+    assert choose([Candidate("slow", 4, 4, overhead_s=1.5), half]).name == "b"
+    assert choose([Candidate("x", 2, 1), Candidate("y", 2, 1)]).name == "x"
+
+
+def test_a_choice_tells_the_terms_that_made_it() -> None:
+    slow, failing = Candidate("a", 4, 2, overhead_s=0.5), Candidate("b", 4, 4, failures=0.5)
+    first, second = choose([failing, slow], frozenset({"b"})).ratings
+    assert (first.name, first.room, first.slowness, first.score) == ("a", 0.5, -0.5, 0.0)
+    assert (second.name, second.room, second.failures, second.avoided) == ("b", 1.0, -1.0, -10.0)
 
 
 def test_the_evaluator_looks_at_sixteen_at_most() -> None:
     many = [Candidate(str(n), 2, 1) for n in range(16)] + [Candidate("last", 2, 2)]
     best = choose(many)
-    assert best is not None
     assert best.name == "0"
+    assert len(best.ratings) == 16
 
 
 def test_the_roster_offers_only_workers_with_room_for_the_runtime() -> None:
@@ -147,7 +186,7 @@ def test_the_roster_offers_only_workers_with_room_for_the_runtime() -> None:
     roster.refresh(two)
     assert roster.with_room("python") == [], "its link is clogged"
     runner.busy = False
-    roster.release(one, "a", failed=False)
+    roster.release(one, "a")
     roster.down(one)
     roster.refresh(two)
     assert roster.with_room("python") == [two]
@@ -166,16 +205,6 @@ def test_equal_workers_take_turns() -> None:
 
 
 LOST = Ended(Outcome.NETWORK_FAIL)
-
-
-def test_a_failed_attempt_is_retried_until_its_cap_with_growing_delays() -> None:
-    assert after_failure(LOST, 3, 3, 0.5) == Final(LOST)
-    assert after_failure(LOST, 1, 1, 0.5) == Final(LOST), "attempts 1 is at most once"
-    first, second = after_failure(LOST, 1, 3, 0.5), after_failure(LOST, 2, 3, 0.5)
-    assert isinstance(first, Retry)
-    assert second == Retry(first.delay * 2)
-    assert backoff(1, 0.0) < backoff(1, 1.0), "jitter"
-    assert backoff(50, 1.0) < 60
 
 
 def test_a_ticket_comes_back_when_its_back_off_is_over_unless_it_was_taken_out() -> None:
