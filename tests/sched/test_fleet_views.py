@@ -28,7 +28,7 @@ def test_a_quarantined_worker_is_named_with_its_reason_and_until_when() -> None:
     for _ in range(3):
         for attempt in list(hole.runs):
             hole.end(attempt, BROKEN)
-        stage.clock.advance(0.5)
+        stage.clock.advance(1.2)
     (worker,) = view(stage, "/workers")["workers"]
     assert (worker["name"], worker["state"], worker["reason"]) == ("hole", "quarantined", "sandbox")
     assert worker["until"] > "1970-01-01T00:16:4"
