@@ -68,6 +68,7 @@ class _Pending:
     started: Callable[[], None]
     lease: float
     others: int = 0
+    has_started: bool = False
     cancelling: Reason | None = None
     doubt: IDelayedCall | None = None
 
@@ -155,10 +156,15 @@ class WorkerSession:
         self._send(Resume(attempts=list(self._pending)))
 
     def inventory(self, known: set[str]) -> None:
-        """The worker has told what it knows: the rest is lost."""
+        """The worker has told what it knows: the rest is lost, or never reached it."""
         self._resuming = False
-        gone = [attempt for attempt in self._pending if attempt not in known]
+        unknown = [attempt for attempt in self._pending if attempt not in known]
+        gone = [attempt for attempt in unknown if self._pending[attempt].has_started]
         self._lose(gone, "the worker does not know it any more", Loss.LINK)
+        for attempt in set(unknown) - set(gone):
+            # The same process would know it: its Run was under way when the link ended, and what
+            # still comes on that connection is not read any more.
+            self.refused(attempt, "the link ended before it reached the worker")
         for attempt, pending in self._pending.items():
             if pending.cancelling is not None:
                 self._send(Cancel(attempt=attempt, reason=pending.cancelling.value))
@@ -190,6 +196,7 @@ class WorkerSession:
         """An attempt's process runs."""
         pending = self._pending.get(attempt)
         if pending is not None:
+            pending.has_started = True
             pending.started()
 
     def refused(self, attempt: str, reason: str) -> None:

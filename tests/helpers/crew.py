@@ -18,7 +18,7 @@ from runyard.daemon.keys import make_keys
 
 def links(lease: float) -> list[str]:
     """Give the options of links that end soon when they are silent."""
-    return [f"--lease={lease}", "--heartbeat=0.3", "--silence=1.2"]
+    return [f"--lease={lease}", f"--durable-lease={lease}", "--heartbeat=0.3", "--silence=1.2"]
 
 
 class Hand:
