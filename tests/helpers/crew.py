@@ -77,7 +77,7 @@ class Crew:
 def crew(
     folder: Path, *options: str, slots: tuple[int, ...] = (2,), start: int | None = None
 ) -> Iterator[Crew]:
-    """Have a scheduler and a worker for each number of slots; only the first `start` are started."""
+    """Have a scheduler and a worker for each number of slots; the first `start` are started."""
     with ExitStack() as stack:
         state = folder / "scheduler"
         make_keys(state / "keys")

@@ -48,9 +48,7 @@ class Way:
 class Stream:
     """A connection's bytes in one direction; its end goes the same way as they do."""
 
-    def __init__(
-        self, way: Way, source: asyncio.StreamReader, sink: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, way: Way, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         self.lost_bytes = False
         self._way = way
         self._source = source
@@ -96,8 +94,8 @@ class Stream:
 class Proxy:
     """Carries TCP connections to a worker's port, in a thread of its own.
 
-    What a silent direction holds arrives when the network heals, as TCP sends it again; a connection
-    of which it has dropped bytes is cut then, since no TCP goes on behind a gap.
+    What a silent direction holds arrives when the network heals, as TCP sends it again; a
+    connection of which it has dropped bytes is cut then, since no TCP goes on behind a gap.
     """
 
     def __init__(self, worker_port: int) -> None:
@@ -123,7 +121,7 @@ class Proxy:
 
     def delay(self, seconds: float, *directions: Direction) -> None:
         """Let everything take so long in these directions."""
-        self._call(lambda: [setattr(self._ways[each], "delay", seconds) for each in directions])
+        self._call(lambda: self._delay(seconds, directions))
 
     def refuse(self) -> None:
         """Take no new connection."""
@@ -185,6 +183,10 @@ class Proxy:
             self._ways[each].drops = drop
             self._ways[each].open.clear()
 
+    def _delay(self, seconds: float, directions: tuple[Direction, ...]) -> None:
+        for each in directions:
+            self._ways[each].delay = seconds
+
     def _heal(self) -> None:
         for writers, streams in self._live.values():
             if any(stream.lost_bytes for stream in streams):
@@ -203,27 +205,24 @@ class Proxy:
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None
-        writers = [writer]
+        writers, streams = self._live[task] = [writer], []
         try:
             inner, outer = await asyncio.open_connection("127.0.0.1", self._worker_port)
             writers.append(outer)
-            streams = [
-                Stream(self._ways["to_worker"], reader, outer),
-                Stream(self._ways["to_scheduler"], inner, writer),
-            ]
-            self._live[task] = (writers, streams)
+            streams.append(Stream(self._ways["to_worker"], reader, outer))
+            streams.append(Stream(self._ways["to_scheduler"], inner, writer))
             running = [asyncio.ensure_future(stream.run()) for stream in streams]
             try:
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for each in running:
-                    each.cancel()
+                for way in running:
+                    way.cancel()
         except (OSError, asyncio.CancelledError):
             pass  # nobody there, or cut
         finally:
             self._live.pop(task, None)
-            for each in writers:
-                each.close()
+            for end in writers:
+                end.close()
 
 
 def _abort(writers: list[asyncio.StreamWriter]) -> None:

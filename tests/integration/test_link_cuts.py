@@ -13,7 +13,7 @@ from proxy import BOTH, Proxy
 from witness import Witness, witness
 
 SLOTS = 4
-SECONDS = (0.2, 0.8, 3.0)
+SECONDS = (0.2, 0.6, 2.2)
 
 
 def cut_and_refused(proxy: Proxy) -> None:
