@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from fakes import KEY, SECRET
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
+from wires import Wire, drain
 
 from runyard.protocols.ids import new_token
 from runyard.sched.attempts import Timing
@@ -27,58 +26,6 @@ STEP_S = 0.5
 KILLED = 9
 
 
-class End:
-    """One end of a connection: a transport whose bytes arrive when the network lets them."""
-
-    def __init__(self) -> None:
-        self.protocol: Any = None
-        self.peer: End
-        self.inbox: deque[bytes] = deque()
-        self.closing = self.lost = False
-
-    @property
-    def disconnecting(self) -> bool:
-        return self.closing
-
-    def write(self, data: bytes) -> None:
-        if not self.closing and not self.lost:
-            self.peer.inbox.append(data)
-
-    def loseConnection(self) -> None:
-        self.closing = True
-
-    def abortConnection(self) -> None:
-        self.closing = True
-        self.lose(ConnectionLost())
-
-    def lose(self, error: Exception) -> None:
-        if not self.lost:
-            self.lost = True
-            self.protocol.connectionLost(Failure(error))
-
-    def getPeer(self) -> str:
-        return "the fleet's network"
-
-    def registerProducer(self, producer: object, streaming: bool) -> None: ...
-
-    def unregisterProducer(self) -> None: ...
-
-
-class Wire:
-    """A connection between the controller and a host."""
-
-    def __init__(self, client: Any, server: Any) -> None:
-        self.client, self.server = End(), End()
-        self.client.peer, self.server.peer = self.server, self.client
-        self.client.protocol, self.server.protocol = client, server
-        client.makeConnection(self.client)
-        server.makeConnection(self.server)
-
-    @property
-    def over(self) -> bool:
-        return self.client.lost and self.server.lost
-
-
 class ModelJob:
     """A process in a slot; its lease is the slot's own, which no frozen worker stops."""
 
@@ -89,11 +36,23 @@ class ModelJob:
         self.lease_until = now + job.lease
         self._sandbox = sandbox
 
+    @property
+    def host(self) -> Host:
+        return self._sandbox.host
+
+    @property
+    def attempt(self) -> str:
+        return self.job.attempt
+
+    @property
+    def task(self) -> str:
+        return self.attempt.partition(".")[0]
+
     def kill(self) -> None:
         self.end(KILLED)
 
     def renew(self, seconds: float) -> None:
-        self.lease_until = self._sandbox.host.fleet.now + seconds
+        self.lease_until = self.host.fleet.now + seconds
 
     def end(self, status: int = 0, *, forsaken: bool = False) -> None:
         """Its processes are gone now; the worker hears of it when it is awake."""
@@ -103,7 +62,8 @@ class ModelJob:
             ending = Ending(
                 status, stdout, b"", False, False, None, 0, 1.0, 1.0, 1, forsaken=forsaken
             )
-            self._sandbox.endings.append((self, ending))
+            due = self.host.fleet.now + self.host.confirm_s
+            self._sandbox.endings.append((due, self, ending))
 
 
 class ModelSandbox:
@@ -113,7 +73,7 @@ class ModelSandbox:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.jobs: list[ModelJob] = []
-        self.endings: deque[tuple[ModelJob, Ending]] = deque()
+        self.endings: deque[tuple[float, ModelJob, Ending]] = deque()
 
     def start(self) -> None: ...
 
@@ -124,30 +84,44 @@ class ModelSandbox:
         busy = sum(not each.done.called for each in self.jobs)
         if busy >= self.host.slots:
             raise SandboxError("no slot is ready")
+        self.host.fleet.starting(job.attempt)
         made = ModelJob(self, job, self.host.fleet.now)
         self.jobs.append(made)
-        self.host.fleet.starts.append(job.attempt)
         started()
         return made
 
 
 class Host:
-    """A worker's machine."""
+    """A worker's machine.
 
-    def __init__(self, fleet: Fleet, name: str, slots: int) -> None:
+    With `slot_leases` its slots hold the leases, as they must where the worker is frozen; without,
+    the worker itself has to, so that each of the two guards is seen to be enough where it must be.
+    """
+
+    def __init__(self, fleet: Fleet, name: str, slots: int, *, slot_leases: bool) -> None:
         self.fleet = fleet
         self.name = name
         self.slots = slots
+        self.slot_leases = slot_leases
         self.frozen = False
+        self.confirm_s = 0.0
+        self.old_bytes_wait = False
         self.blocked_in = self.blocked_out = False
         self.wire: Wire | None = None
         self.old_wires: list[Wire] = []
-        endpoint: Any = None
+        self.meet_scheduler()
+        self.boot()
+
+    def meet_scheduler(self) -> None:
+        """A scheduler's process has started, and will dial."""
+        fleet, endpoint = self.fleet, None
         self.link = WorkerLink(
-            fleet.clock, endpoint, f"unix:{name}", fleet.settings, fleet.roster,
+            fleet.clock, cast(Any, endpoint), f"unix:{self.name}", fleet.settings, fleet.roster,
             fleet.known,
         )  # fmt: skip
-        self.boot()
+        if self.wire is not None:
+            # The one that held the other end is gone; what it has sent may still arrive.
+            self.wire.client.closing = self.wire.client.lost = True
 
     def boot(self) -> None:
         """The worker process starts; whatever ran before is gone (the slots end with it)."""
@@ -165,7 +139,10 @@ class Host:
 
     def restart(self) -> None:
         """Kill the worker process and start another."""
-        self.cut()
+        for wire in [*self.old_wires, *([self.wire] if self.wire else [])]:
+            # Nobody reads what was under way, and the scheduler hears of the end when it may.
+            wire.server.closing = wire.server.lost = True
+            wire.client.inbox.clear()
         self.boot()
 
     def jobs(self) -> list[ModelJob]:
@@ -192,54 +169,92 @@ class Host:
         """Move what the network and the processes let through; whether anything moved."""
         moved = False
         for wire in [*self.old_wires, *([self.wire] if self.wire else [])]:
-            if not (self.blocked_in or self.frozen):
-                moved |= _drain(wire.server)
+            late = self.old_bytes_wait and wire is not self.wire
+            if not (self.blocked_in or self.frozen or late):
+                moved |= drain(wire.server)
             if not self.blocked_out:
-                moved |= _drain(wire.client)
+                moved |= drain(wire.client)
         self.old_wires = [wire for wire in self.old_wires if not wire.over]
         while self.sandbox.endings and not self.frozen:
-            job, ending = self.sandbox.endings.popleft()
+            due, job, ending = self.sandbox.endings[0]
+            if due > self.fleet.now:
+                break
+            self.sandbox.endings.popleft()
             job.done.callback(ending)
             moved = True
         return moved
 
+    def thaw(self, *, input_first: bool) -> None:
+        """It runs on, and sees first what has come meanwhile, or first what time it is."""
+        self.frozen = False
+        if input_first:
+            self.clock.rightNow = self.fleet.now
+            self.deliver()
+        self.pass_time()
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing keeps it and the scheduler from knowing all of each other."""
+        hindered = self.frozen or self.blocked_in or self.blocked_out
+        return not hindered and self.wire is not None and self.wire.open
+
+    def unconfirmed(self) -> set[str]:
+        """The attempts whose processes are gone, of which the worker has not heard yet."""
+        return {job.attempt for _, job, _ in self.sandbox.endings}
+
+    def waited_for(self) -> set[str]:
+        """The attempts that the scheduler believes to be here."""
+        session = self.link._session
+        return set(session._pending) if session is not None else set()
+
     def pass_time(self) -> None:
         """The slots' leases, then the worker's own clock if it is awake."""
         for job in self.jobs():
-            if self.fleet.now >= job.lease_until:
+            if self.slot_leases and self.fleet.now >= job.lease_until:
                 job.end(KILLED, forsaken=True)
         if not self.frozen:
             self.clock.advance(self.fleet.now - self.clock.seconds())
 
 
-def _drain(end: End) -> bool:
-    moved = False
-    while end.inbox and not end.lost:
-        end.protocol.dataReceived(end.inbox.popleft())
-        moved = True
-    if not end.lost and ((end.peer.closing and not end.inbox) or (end.closing and not end.inbox)):
-        end.lose(ConnectionDone())
-        moved = True
-    return moved
-
-
 class Fleet:
     """A controller and its hosts."""
 
-    def __init__(self, hosts: int = 2, slots: int = 2) -> None:
+    def __init__(self, slots: int = 4) -> None:
         self.now = 0.0
-        self.clock = Clock()
         self.starts: list[str] = []
-        self.roster = Roster(self.clock)
+        self.clashes: list[tuple[str, str]] = []
         self.settings = LinkSettings("scheduler", KEY, SECRET, 5.0, 15.0)
+        self.boot()
+        self.hosts: list[Host] = []
+        self.hosts = [
+            Host(self, "w0", slots, slot_leases=True),
+            Host(self, "w1", slots, slot_leases=False),
+        ]
+        self.settle()
+
+    def boot(self) -> None:
+        """The scheduler's process starts; whatever an earlier one knew is gone."""
+        self.clock = Clock()
+        self.clock.rightNow = self.now
+        self.roster = Roster(self.clock)
         self.known = KnownWorkers(self.clock, self.settings.leases)
         self.tickets = Tickets(self.clock.seconds, 1e9, 10**6, 1 << 40)
         self.dispatcher = Dispatcher(
             self.clock, self.tickets, Backlog(1000, 1 << 30), self.roster,
             Settings(start_timeout=1e6, timing=Timing()), luck=lambda: 0.5,
         )  # fmt: skip
-        self.hosts = [Host(self, f"w{number}", slots) for number in range(hosts)]
-        self.settle()
+
+    def restart_scheduler(self) -> None:
+        """Kill the scheduler's process and start another."""
+        self.boot()
+        for host in self.hosts:
+            host.meet_scheduler()
+
+    def starting(self, attempt: str) -> None:
+        """Note a start, and whatever else of its task runs at that moment."""
+        self.starts.append(attempt)
+        task = attempt.partition(".")[0]
+        self.clashes += [(job.attempt, attempt) for job in self.jobs() if job.task == task]
 
     def settle(self) -> None:
         """Let everything that can move now move."""

@@ -1,0 +1,25 @@
+"""The links' model finds what it is to find: faults put into the classes that it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from link_model import PROFILE, LinkModel
+from mutations import MUTATIONS, Mutation
+
+FINDING = settings(
+    PROFILE, phases=[Phase.generate], database=None, print_blob=False, report_multiple_bugs=False
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: each.__name__)
+def test_the_model_of_the_links_finds(
+    mutation: Mutation, monkeypatch: pytest.MonkeyPatch, logged_failures: list[Any]
+) -> None:
+    mutation(monkeypatch)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(LinkModel, settings=FINDING)
