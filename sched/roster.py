@@ -18,6 +18,7 @@ from runyard.sched.health import Health
 
 REST_S = 0.1
 REST_MOST_S = 5.0
+MOST_DOUBLED = 16
 MOST_HEALTHS = 4096
 """Names of workers whose health is remembered."""
 
@@ -92,7 +93,8 @@ class Worker:
     @property
     def room(self) -> int:
         """How many more attempts it can take now."""
-        if self.state in ("draining", "quarantined", "resting") or self.link.busy:
+        # One on trial that refuses rests too, or both would go on at it without a pause.
+        if self.resting or self.state in ("draining", "quarantined") or self.link.busy:
             return 0
         most = 1 if self.health.on_trial else self.slots
         return max(0, most - len(self.running))
@@ -186,7 +188,7 @@ class Roster:
     def _rest(self, worker: Worker) -> None:
         worker.refusals += 1
         worker.resting = True
-        pause = min(REST_S * 2.0 ** (worker.refusals - 1), REST_MOST_S)
+        pause = min(REST_S * 2.0 ** min(worker.refusals - 1, MOST_DOUBLED), REST_MOST_S)
         self._clock.callLater(pause, self._rested, worker)
 
     def _rested(self, worker: Worker) -> None:
