@@ -93,7 +93,7 @@ class LinkModel(LinkRules):
 
 
 PROFILE = settings(
-    max_examples=150,
+    max_examples=300,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

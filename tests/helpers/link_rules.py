@@ -132,6 +132,9 @@ class LinkRules(RuleBasedStateMachine):
     @rule(first=st.booleans(), seconds=st.sampled_from([4, 14]))
     def go_silent_one_way_then_the_other(self, first: bool, seconds: int) -> None:
         """For each side the other ends at another time."""
+        self.heal(1 - SLOTS_HOLD)
+        for _ in range(2):
+            self.submit(3, 300.0)
         self.block(inward=first, outward=not first)
         self.wait_long(seconds)
         self.block(inward=True, outward=True)
