@@ -8,14 +8,22 @@ from typing import Any
 from attrs import define, field
 
 from runyard.protocols.errors import ProtocolError
-from runyard.protocols.messages import BEFORE_PROOF, VERBS, Message, check_sizes, decode
+from runyard.protocols.messages import Message
 from runyard.protocols.outbox import FRAME, MAX_STREAMS
+from runyard.protocols.verbs import (
+    BEFORE_PROOF,
+    PAYLOADS,
+    check_sizes,
+    decode,
+    known_in,
+)
 
 
 @define
 class _Partial:
     header: dict[str, Any]
     sizes: list[int]
+    number: int | None = None
     body: bytearray = field(factory=bytearray)
 
     @property
@@ -35,11 +43,13 @@ class Inbox:
 
     Attributes:
         expected: How many raw bytes follow now; 0 means that a header line comes next.
+        version: The version of the protocol that is spoken; verbs of a later one are unknown.
     """
 
     def __init__(self, allowed: frozenset[str]) -> None:
         self.expected = 0
         self.proven = False
+        self.version = 1
         self._allowed = allowed
         self._streams: dict[int, _Partial] = {}
         self._filling: _Partial | None = None
@@ -57,7 +67,7 @@ class Inbox:
             return None
         sizes = check_sizes(verb, header.get("payload", []))
         partial = _Partial(header, sizes)
-        if "stream" in header:
+        if "stream" in header and sum(PAYLOADS[verb].values()) > FRAME:
             self._open(header["stream"], partial)
             return None
         if sum(sizes) > FRAME:
@@ -79,9 +89,8 @@ class Inbox:
         if self.expected or filling.missing:
             return None, rest
         done, self._filling = filling, None
-        stream = done.header.get("stream")
-        if stream is not None:
-            del self._streams[stream]
+        if done.number is not None:
+            del self._streams[done.number]
         return done.message(), rest
 
     def _parse(self, line: bytes) -> dict[str, Any]:
@@ -92,7 +101,7 @@ class Inbox:
         if not isinstance(header, dict) or not isinstance(header.get("verb"), str):
             raise ProtocolError("a header line must be one JSON object with a verb")
         verb = header["verb"]
-        if verb not in VERBS and verb != "Data":
+        if verb != "Data" and not known_in(self.version, verb):
             raise ProtocolError(f"unknown verb {verb[:32]!r}")
         if not self.proven and verb not in BEFORE_PROOF:
             raise ProtocolError(f"{verb} before the proofs")
@@ -105,6 +114,7 @@ class Inbox:
             raise ProtocolError("a stream needs a new whole number")
         if len(self._streams) >= MAX_STREAMS or not partial.missing:
             raise ProtocolError(f"at most {MAX_STREAMS} streams at a time, none of them empty")
+        partial.number = number
         self._streams[number] = partial
 
     def _frame(self, header: dict[str, Any]) -> None:

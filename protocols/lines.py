@@ -16,6 +16,7 @@ from runyard.protocols.heartbeat import Heartbeat
 from runyard.protocols.inbox import Inbox
 from runyard.protocols.messages import Error, Message, Ping, Pong
 from runyard.protocols.outbox import FRAME, Outbox
+from runyard.protocols.verbs import known_in
 
 MAX_HEADER = 64 * 1024
 MAX_HEADER_BEFORE_PROOF = 4 * 1024
@@ -32,6 +33,9 @@ class MessageReceiver(LineReceiver):
 
     A subclass names what its peer may send and handles it. It has no policy of its own: a peer that
     breaks the protocol gets one Error, one line in our log, and a closed connection.
+
+    Attributes:
+        version: The version of the protocol that both sides chose; set before `prove`.
     """
 
     delimiter = b"\n"
@@ -42,6 +46,7 @@ class MessageReceiver(LineReceiver):
     def __init__(self, clock: IReactorTime) -> None:
         self.clock = clock
         self.proven = False
+        self.version = 1
         self.closing = False
         self.lost: Deferred[None] = Deferred()
         self._inbox = Inbox(self.peer_sends)
@@ -65,6 +70,7 @@ class MessageReceiver(LineReceiver):
     def prove(self, interval: float, silence: float) -> None:
         """Both proofs are good: allow the working verbs and watch over the peer's life."""
         self.proven = self._inbox.proven = True
+        self._inbox.version = self.version
         self.MAX_LENGTH = MAX_HEADER
         self._cancel_deadline()
         self._heartbeat = Heartbeat(self.clock, interval, silence, self.ping, self._silent)
@@ -73,6 +79,8 @@ class MessageReceiver(LineReceiver):
         """Send a message; nothing happens when the connection is gone already."""
         if self._outbox is None or self.closing:
             return
+        if not known_in(self.version, message.verb):
+            raise ValueError(f"{message.verb} on a link of version {self.version}")
         self._outbox.send(message)
         if self._outbox.held > MOST_HELD:
             self.refuse("it does not read what it is sent")

@@ -1,25 +1,22 @@
 """The verbs of the protocol between controller and worker, as values.
 
-A message travels as one JSON object on a line, ``{"verb": NAME, ...}``. Its fields of bytes do not
-stand in the JSON: they follow the line raw, and ``payload`` lists their sizes. Encoding and
-decoding know nothing of transports. Unknown keys are ignored, unknown verbs are refused.
+How they travel is in `verbs.py`: which of them there are, who may send them, encoding and decoding.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import attrs
 from attrs import field, frozen
 from attrs import validators as check
 
-from runyard.protocols.errors import ProtocolError
 from runyard.protocols.fields import flag, listed, optional_text, payload, seconds, text, whole
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, RANGES, STDIN_BYTES
 
-VERSIONS = (1,)
 MOST_ATTEMPTS = 1024
 OUTPUT_BYTES = int(RANGES["output_bytes"].maximum)
+CHUNK_BYTES = 64 * 1024
+STREAMS = ("stdout", "stderr")
 
 
 @frozen(kw_only=True)
@@ -103,6 +100,38 @@ class Started(Message):
 
     verb: ClassVar[str] = "Started"
     attempt: str = text(64)
+
+
+@frozen(kw_only=True)
+class Watch(Message):
+    """Controller, after Started: send what the attempt writes, each stream from this offset on."""
+
+    verb: ClassVar[str] = "Watch"
+    attempt: str = text(64)
+    stdout: int = whole(0, OUTPUT_BYTES, default=0)
+    stderr: int = whole(0, OUTPUT_BYTES, default=0)
+
+
+@frozen(kw_only=True)
+class Unwatch(Message):
+    """Controller: send no more of what the attempt writes."""
+
+    verb: ClassVar[str] = "Unwatch"
+    attempt: str = text(64)
+
+
+@frozen(kw_only=True)
+class Output(Message):
+    """Worker: what a watched attempt wrote to a stream, from an offset on. None after its Result.
+
+    Payload: the bytes.
+    """
+
+    verb: ClassVar[str] = "Output"
+    attempt: str = text(64)
+    stream: str = field(validator=check.in_(STREAMS))
+    offset: int = whole(0, OUTPUT_BYTES)
+    data: bytes = payload(CHUNK_BYTES)
 
 
 @frozen(kw_only=True)
@@ -203,86 +232,3 @@ class Error(Message):
 
     verb: ClassVar[str] = "Error"
     reason: str = text(512)
-
-
-VERBS: dict[str, type[Message]] = {
-    kind.verb: kind
-    for kind in (
-        Hello, Welcome, Proof, Run, Refused, Started, Result, Ack, Cancel, Resume, Inventory, Drain,
-        Ping, Pong, Error,
-    )
-}  # fmt: skip
-FROM_CONTROLLER = frozenset(
-    {"Welcome", "Run", "Ack", "Cancel", "Resume", "Drain", "Ping", "Pong", "Error"}
-)
-FROM_WORKER = frozenset(
-    {
-        "Hello", "Proof", "Refused", "Started", "Result", "Inventory", "Drain", "Ping", "Pong",
-        "Error",
-    }
-)  # fmt: skip
-BEFORE_PROOF = frozenset({"Hello", "Welcome", "Proof", "Error"})
-
-
-def payload_limits(kind: type[Message]) -> dict[str, int]:
-    """Give the most bytes of each payload field of a verb, in their order on the wire."""
-    return {
-        name: a.metadata["payload"]
-        for name, a in attrs.fields_dict(kind).items()
-        if "payload" in a.metadata
-    }
-
-
-PAYLOADS: dict[str, dict[str, int]] = {v: payload_limits(kind) for v, kind in VERBS.items()}
-
-
-def encode(message: Message) -> tuple[dict[str, Any], list[bytes]]:
-    """Split a message into its header and its payloads.
-
-    Raises:
-        ValueError: a payload is larger than its verb allows (the sender's fault, so it fails here).
-    """
-    header: dict[str, Any] = {"verb": message.verb}
-    payloads = []
-    limits = PAYLOADS[message.verb]
-    for name in attrs.fields_dict(type(message)):
-        value = getattr(message, name)
-        if name not in limits:
-            header[name] = value
-        elif len(value) > limits[name]:
-            raise ValueError(f"{message.verb}.{name} holds {len(value)} bytes of {limits[name]}")
-        else:
-            payloads.append(value)
-    return header, payloads
-
-
-def decode(header: dict[str, Any], payloads: list[bytes]) -> Message:
-    """Build the message of a header that has a known verb, with its payloads.
-
-    Raises:
-        ProtocolError: a field is missing or not of its form.
-    """
-    verb = header["verb"]
-    kind = VERBS[verb]
-    limits = PAYLOADS[verb]
-    known = attrs.fields_dict(kind)
-    values = {k: v for k, v in header.items() if k in known and k not in limits}
-    try:
-        return kind(**values, **dict(zip(limits, payloads, strict=True)))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ProtocolError(f"{verb} is malformed: {str(error)[:200]}") from None
-
-
-def check_sizes(verb: str, sizes: object) -> list[int]:
-    """Check the sizes that a header announces before a byte of them is read.
-
-    Raises:
-        ProtocolError: they are not this verb's, or too large.
-    """
-    limits = PAYLOADS[verb]
-    if not isinstance(sizes, list) or len(sizes) != len(limits):
-        raise ProtocolError(f"{verb} has {len(limits)} payloads, its header says otherwise")
-    for size, (name, most) in zip(sizes, limits.items(), strict=True):
-        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= most:
-            raise ProtocolError(f"{verb}.{name} must be 0 to {most} bytes")
-    return sizes

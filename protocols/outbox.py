@@ -11,7 +11,8 @@ from attrs import define
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import implementer
 
-from runyard.protocols.messages import Message, encode
+from runyard.protocols.messages import Message
+from runyard.protocols.verbs import encode
 
 FRAME = 64 * 1024
 MAX_STREAMS = 4

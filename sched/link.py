@@ -15,8 +15,6 @@ from runyard.protocols.errors import ProtocolError
 from runyard.protocols.ids import new_token
 from runyard.protocols.lines import MessageReceiver
 from runyard.protocols.messages import (
-    FROM_WORKER,
-    VERSIONS,
     Ack,
     Drain,
     Hello,
@@ -29,6 +27,7 @@ from runyard.protocols.messages import (
 )
 from runyard.protocols.messages import Refused as RefusedMessage
 from runyard.protocols.proofs import Handshake, controller_proof, worker_proven
+from runyard.protocols.verbs import FROM_WORKER, common_version
 from runyard.sched.known import KnownWorkers, LinkedElsewhere
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.session import Leases, WorkerSession
@@ -68,16 +67,16 @@ class WorkerConnection(MessageReceiver):
 
     def on_hello(self, message: Hello) -> None:
         """Choose a version and prove ourselves."""
-        common = set(message.versions) & set(VERSIONS)
-        if self._hello is not None or not common:
-            raise ProtocolError(f"one Hello with a version of {list(VERSIONS)} is expected")
+        if self._hello is not None:
+            raise ProtocolError("Hello comes once")
+        self.version = common_version(message.versions)
         settings = self._link.settings
         self._hello = message
         self._shake = Handshake(
-            max(common), message.name, message.boot, settings.name, message.nonce, self._nonce
+            self.version, message.name, message.boot, settings.name, message.nonce, self._nonce
         )
         welcome = Welcome(
-            version=max(common), name=settings.name, heartbeat=settings.heartbeat,
+            version=self.version, name=settings.name, heartbeat=settings.heartbeat,
             silence=settings.silence, nonce=self._nonce,
             proof=controller_proof(settings.key, self._shake),
         )  # fmt: skip

@@ -15,8 +15,6 @@ from runyard.protocols.errors import ProtocolError
 from runyard.protocols.ids import new_token
 from runyard.protocols.lines import MessageReceiver
 from runyard.protocols.messages import (
-    FROM_CONTROLLER,
-    VERSIONS,
     Ack,
     Cancel,
     Drain,
@@ -30,6 +28,7 @@ from runyard.protocols.messages import (
 )
 from runyard.protocols.proofs import Handshake, controller_proven, worker_proof
 from runyard.protocols.tasks import STOP_REASONS, Reason
+from runyard.protocols.verbs import FROM_CONTROLLER, VERSIONS
 from runyard.worker.executor import Executor
 from runyard.worker.session import Session
 
@@ -84,6 +83,7 @@ class ControllerLink(MessageReceiver):
             raise ProtocolError("Welcome comes once")
         if message.version not in VERSIONS:
             raise ProtocolError(f"version {message.version} was not offered")
+        self.version = message.version
         identity, credentials = self._server.identity, self._server.credentials
         shake = Handshake(
             message.version, identity.name, identity.boot, message.name, self._nonce, message.nonce

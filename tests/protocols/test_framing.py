@@ -20,8 +20,6 @@ from runyard.protocols.lines import (
     MessageReceiver,
 )
 from runyard.protocols.messages import (
-    FROM_CONTROLLER,
-    FROM_WORKER,
     Cancel,
     Error,
     Message,
@@ -31,6 +29,7 @@ from runyard.protocols.messages import (
     Started,
 )
 from runyard.protocols.outbox import FRAME, MAX_STREAMS, Outbox
+from runyard.protocols.verbs import FROM_CONTROLLER, FROM_WORKER
 
 
 class End(MessageReceiver):

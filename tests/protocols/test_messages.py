@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import CODE_BYTES, Limits, limits_document
-from runyard.protocols.messages import (
+from runyard.protocols.messages import Ping, Run
+from runyard.protocols.verbs import (
     FROM_CONTROLLER,
     FROM_WORKER,
     VERBS,
-    Ping,
-    Run,
     check_sizes,
     decode,
     encode,
