@@ -19,6 +19,7 @@ from runyard.protocols.messages import (
     Drain,
     Hello,
     Inventory,
+    Output,
     Ping,
     Proof,
     Result,
@@ -62,6 +63,7 @@ class WorkerConnection(MessageReceiver):
         self.session: WorkerSession | None = None
         self._link = link
         self._nonce = new_token()
+        self._strayed = False
         self._hello: Hello | None = None
         self._shake: Handshake | None = None
 
@@ -132,6 +134,13 @@ class WorkerConnection(MessageReceiver):
                 "a result for attempt {attempt}, which is not waited for, was discarded",
                 attempt=message.attempt,
             )
+
+    def on_output(self, message: Output) -> None:
+        """A piece of what an attempt wrote; one for nobody is left out, with one line a link."""
+        if self.session is None or self.session.output(message) or self._strayed:
+            return
+        self._strayed = True
+        log.warn("output of attempt {attempt}, which does not run", attempt=message.attempt)
 
     def on_drain(self, message: Drain) -> None:
         """The worker takes nothing new."""

@@ -12,9 +12,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from runyard.protocols.errors import LinkLost, Loss, Refused
-from runyard.protocols.messages import Cancel, Drain, Message, Resume
+from runyard.protocols.messages import Cancel, Drain, Message, Output, Resume, Unwatch
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.translate import run_of
+from runyard.sched.watching import Listener, Watching
 
 log = Logger()
 
@@ -24,6 +25,7 @@ class Sender(Protocol):
 
     lost: Deferred[None]
     closing: bool
+    version: int
 
     @property
     def busy(self) -> bool:
@@ -71,12 +73,22 @@ class _Pending:
     has_started: bool = False
     cancelling: Reason | None = None
     doubt: IDelayedCall | None = None
+    running: bool = False
+    watching: Watching | None = None
+    watched: bool = False
 
     def trust(self) -> None:
         """It is not in doubt any more."""
         if self.doubt is not None and self.doubt.active():
             self.doubt.cancel()
         self.doubt = None
+
+    def relinked(self) -> None:
+        """A new link: it is not in doubt, and nobody watches it there yet."""
+        self.trust()
+        self.running = self.watched = False
+        if self.watching is not None:
+            self.watching.relinked()
 
 
 class WorkerSession:
@@ -138,6 +150,47 @@ class WorkerSession:
             pending.cancelling = reason
             self._send(Cancel(attempt=attempt, reason=reason.value))
 
+    def watch(self, attempt: str, listener: Listener) -> bool:
+        """Have a listener told what an attempt writes, from its start to its end.
+
+        Another listener of this attempt is told no more. On a link of version 1 it comes all at
+        once, with the result. False when there is no such attempt here.
+        """
+        pending = self._pending.get(attempt)
+        if pending is None:
+            return False
+        pending.watching = Watching(listener, crossing=pending.watched)
+        self._ask_output(attempt, pending)
+        return True
+
+    def unwatch(self, attempt: str) -> None:
+        """Have nobody told any more."""
+        pending = self._pending.get(attempt)
+        if pending is not None and pending.watching is not None:
+            pending.watching = None
+            if pending.watched:
+                self._send(Unwatch(attempt=attempt))
+
+    def output(self, message: Output) -> bool:
+        """A piece of output came; False when it is of no attempt that runs here.
+
+        Raises:
+            ProtocolError: it leaves a gap.
+        """
+        pending = self._pending.get(message.attempt)
+        if pending is not None and pending.watching is not None:
+            pending.watching.output(message)
+        return pending is not None
+
+    def _ask_output(self, attempt: str, pending: _Pending) -> None:
+        """Send Watch where somebody watches what runs; a Started, which comes first, asks again."""
+        connection = self.connection
+        if pending.watching is None or not pending.running or connection is None:
+            return
+        if connection.version > 1:
+            pending.watched = True
+            self._send(pending.watching.message(attempt))
+
     def drain(self, *, leave: bool) -> None:
         """Ask the worker to take nothing new, and with `leave` to end once it is idle."""
         self._send(Drain(leave=leave))
@@ -151,7 +204,7 @@ class WorkerSession:
         self.connection = connection
         self._beat = 0
         for pending in self._pending.values():
-            pending.trust()
+            pending.relinked()
         self._resuming = True
         self._send(Resume(attempts=list(self._pending)))
 
@@ -196,8 +249,11 @@ class WorkerSession:
         """An attempt's process runs."""
         pending = self._pending.get(attempt)
         if pending is not None:
-            pending.has_started = True
-            pending.started()
+            pending.running = True
+            self._ask_output(attempt, pending)
+            if not pending.has_started:  # it is told again after each Resume
+                pending.has_started = True
+                pending.started()
 
     def refused(self, attempt: str, reason: str) -> None:
         """An attempt was not taken."""
@@ -213,6 +269,8 @@ class WorkerSession:
         if ended.reason is Reason.LEASE:
             pending.done.errback(Failure(LinkLost("its lease was over before the link was back")))
         else:
+            if pending.watching is not None:
+                pending.watching.ended(ended)
             pending.done.callback(ended)
         return True
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.limits import RANGES, limits_document
 from runyard.protocols.messages import Result, Run
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Task, Usage
 from runyard.protocols.texts import join_texts
+
+REASONS = frozenset(Reason)
+MOST_NUMBER = 1e300
+MOST_NAME = 32
+"""Characters of a limit's name, known or not."""
 
 
 def run_of(attempt: str, task: Task, lease: float, beat: int) -> Run:
@@ -30,24 +33,33 @@ def ended_of(result: Result) -> Ended:
     """Build the end of an attempt from a worker's words, each of them checked.
 
     Raises:
-        ProtocolError: an outcome, a reason or a limit is not of the closed lists.
+        ProtocolError: its outcome is unknown, or its limit not of its form. A reason or a limit
+            that is unknown may be a newer worker's: it is told in the detail.
     """
     try:
         outcome = Outcome(result.outcome)
-        reason = Reason(result.reason) if result.reason is not None else None
     except ValueError as error:
         raise ProtocolError(f"Result: {str(error)[:100]}") from None
+    limit, reason = _limit(result), result.reason
+    unknown = []
+    if reason is not None and reason not in REASONS:
+        unknown.append(f"reason {reason}")
+        reason = None
+    if limit is not None and limit.name not in RANGES:
+        allowed, measured = limit.allowed, limit.measured
+        unknown.append(f"limit {limit.name}: {allowed:g} allowed, {measured:g} measured")
+        limit = None
     return Ended(
         outcome=outcome,
-        reason=reason,
-        detail=result.detail,
+        reason=Reason(reason) if reason is not None else None,
+        detail=f"{result.detail} ({'; '.join(unknown)})".strip() if unknown else result.detail,
         exit_code=result.exit_code,
         signal=result.signal,
         stdout=result.stdout,
         stderr=result.stderr,
         stdout_truncated=result.stdout_truncated,
         stderr_truncated=result.stderr_truncated,
-        limit=_limit(result),
+        limit=limit,
         usage=Usage(result.wall_s, result.cpu_s, result.max_rss_bytes),
         isolation=result.isolation,
         confirmed=result.confirmed,
@@ -58,7 +70,7 @@ def _limit(result: Result) -> LimitHit | None:
     if not result.limit:
         return None
     name, *rest = result.limit
-    numbers = [n for n in rest if isinstance(n, (int, float)) and math.isfinite(n)]
-    if len(numbers) != 2 or not isinstance(name, str) or name not in RANGES:
+    numbers = [n for n in rest if isinstance(n, (int, float)) and abs(n) <= MOST_NUMBER]
+    if len(numbers) != 2 or not isinstance(name, str) or len(name) > MOST_NAME:
         raise ProtocolError("Result.limit must be a limit's name and two numbers")
     return LimitHit(name, *numbers)

@@ -90,6 +90,11 @@ class Executor:
         if execution is not None and execution.running is not None:
             execution.running.renew(seconds)
 
+    def running(self, attempt: str) -> RunningJob | None:
+        """Give an attempt's job while it holds a slot."""
+        execution = self._executions.get(attempt)
+        return execution.running if execution is not None else None
+
     def stop_all(self, reason: Reason) -> None:
         """End every job."""
         for execution in list(self._executions.values()):

@@ -24,12 +24,15 @@ from runyard.protocols.messages import (
     Proof,
     Resume,
     Run,
+    Unwatch,
+    Watch,
     Welcome,
 )
 from runyard.protocols.proofs import Handshake, controller_proven, worker_proof
 from runyard.protocols.tasks import STOP_REASONS, Reason
 from runyard.protocols.verbs import FROM_CONTROLLER, VERSIONS
 from runyard.worker.executor import Executor
+from runyard.worker.kept import KEEP_S
 from runyard.worker.session import Session
 
 MOST_BEATS = 256
@@ -63,6 +66,7 @@ class ControllerLink(MessageReceiver):
         self._server = server
         self._nonce = new_token()
         self._session: Session | None = None
+        self._controller = ""
         self._beat = 0
         self._beats: dict[int, float] = {}
 
@@ -93,8 +97,7 @@ class ControllerLink(MessageReceiver):
         self.send(Proof(proof=worker_proof(credentials.fleet_secret, shake)))
         self.prove(message.heartbeat, message.silence)
         self._beats[0] = self.clock.seconds()
-        self._session = self._server.session(message.name)
-        self._session.linked(self)
+        self._controller = message.name
         self._server.link_up(self)
 
     def ping(self) -> None:
@@ -121,9 +124,19 @@ class ControllerLink(MessageReceiver):
 
     @property
     def session(self) -> Session:
-        """The controller's session; there is one once it has proven itself."""
+        """The controller's session: this link's from its Resume on.
+
+        In version 1 any verb that needs it takes it over.
+        """
+        if self._session is None and self.version > 1:
+            raise ProtocolError("Resume comes first")
+        return self._session or self._take_over()
+
+    def _take_over(self) -> Session:
+        """Go on with the controller's session: an older link of it is closed."""
         if self._session is None:
-            raise ProtocolError("before the proofs")
+            self._session = self._server.session(self._controller)
+        self._session.linked(self)
         return self._session
 
     def on_run(self, message: Run) -> None:
@@ -142,11 +155,24 @@ class ControllerLink(MessageReceiver):
 
     def on_resume(self, message: Resume) -> None:
         """Tell what is still here of what the controller waits for."""
-        self.session.resume(message.attempts)
+        self._take_over().resume(message.attempts)
+
+    def on_watch(self, message: Watch) -> None:
+        """Send an attempt's output as it comes."""
+        self.session.watch(message)
+
+    def on_unwatch(self, message: Unwatch) -> None:
+        """Send it no more."""
+        self.session.unwatch(message.attempt)
 
     def on_drain(self, message: Drain) -> None:
         """Take nothing new."""
         self._server.drain(message.leave)
+
+    def busy_changed(self) -> None:
+        """Where the link takes more again, output goes on."""
+        if self._session is not None and not self.busy:
+            self._session.room(self)
 
     def link_lost(self, why: str) -> None:
         """The attempts run on under their leases."""
@@ -156,7 +182,10 @@ class ControllerLink(MessageReceiver):
 
 
 class WorkerFactory(Factory):
-    """Accepts controllers; they share the executor's slots."""
+    """Accepts controllers; they share the executor's slots.
+
+    `keep` is for how many seconds a result waits for its Ack.
+    """
 
     noisy = False
 
@@ -168,6 +197,7 @@ class WorkerFactory(Factory):
         credentials: Credentials,
         leave: Callable[[], None],
         links_changed: Callable[[int], None],
+        keep: float = KEEP_S,
     ) -> None:
         self.clock = clock
         self.executor = executor
@@ -178,6 +208,7 @@ class WorkerFactory(Factory):
         self._leave = leave
         self._leaving = False
         self._links_changed = links_changed
+        self._keep = keep
         self._waiters: list[Deferred[None]] = []
         self._sessions: dict[str, Session] = {}
 
@@ -188,9 +219,11 @@ class WorkerFactory(Factory):
         return link
 
     def session(self, controller: str) -> Session:
-        """Give a controller's session; it outlives its links."""
+        """Give a controller's session; it outlives its links while it holds anything."""
         if controller not in self._sessions:
-            self._sessions[controller] = Session(self.clock, self.executor, self.progress)
+            self._sessions[controller] = Session(
+                self.clock, self.executor, self._keep, self.progress
+            )
         return self._sessions[controller]
 
     @property
@@ -233,7 +266,9 @@ class WorkerFactory(Factory):
         return waiter
 
     def progress(self) -> None:
-        """Look whether nothing is left to do: tell who waits for that, and leave if asked to."""
+        """Look what is left to do, forget who has left nothing; leave if asked to and idle."""
+        sessions = self._sessions.items()
+        self._sessions = {name: each for name, each in sessions if not each.empty}
         if not self.settled:
             return
         waiters, self._waiters = self._waiters, []

@@ -11,14 +11,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from runyard.protocols.errors import Refused
-from runyard.protocols.messages import Inventory, Message, Result, Run, Started
+from runyard.protocols.messages import Inventory, Message, Run, Started, Watch
 from runyard.protocols.messages import Refused as RefusedMessage
 from runyard.protocols.tasks import Ended, Reason
 from runyard.worker.executor import Executor
+from runyard.worker.kept import KeptResults
+from runyard.worker.sandbox.interface import Job
+from runyard.worker.streaming import Streaming
 from runyard.worker.translate import job_of, result_of
 
-MOST_KEPT_BYTES = 256 * 1024 * 1024
-MOST_KEPT = 1024
 MOST_EARLY_CANCELS = 64
 RENEWALS = 4
 """How often within a lease it is renewed."""
@@ -28,6 +29,10 @@ log = Logger()
 
 class Sender(Protocol):
     """A link, as a session uses it."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the controller reads slower than we write."""
 
     @property
     def alive_at(self) -> float:
@@ -57,19 +62,20 @@ class Session:
     """The attempts of one controller on this worker.
 
     When the link ends they run on, each under its lease, counted from the controller's last sign of
-    life. Results are kept until they are acknowledged, within bounds. A `Resume` takes up what both
-    sides still know, and ends what the controller no longer wants.
+    life. Results are kept until they are acknowledged, within bounds (`keep`: the one in seconds).
+    A `Resume` takes up what both sides still know, and ends what the controller no longer wants.
     """
 
     def __init__(
-        self, clock: IReactorTime, executor: Executor, changed: Callable[[], None]
+        self, clock: IReactorTime, executor: Executor, keep: float, changed: Callable[[], None]
     ) -> None:
         self.link: Sender | None = None
         self._clock = clock
         self._executor = executor
         self._changed = changed
         self._running: dict[str, _Running] = {}
-        self._finished: OrderedDict[str, Result] = OrderedDict()
+        self._finished = KeptResults(clock, keep, changed)
+        self._streaming: Streaming | None = None
         self._early_cancels: OrderedDict[str, Reason] = OrderedDict()
 
     @property
@@ -77,9 +83,18 @@ class Session:
         """Whether nothing runs and every result has been acknowledged."""
         return not self._running and not self._finished
 
+    @property
+    def empty(self) -> bool:
+        """Whether a new session would know as much: no link, nothing that waits for one."""
+        return self.link is None and self.settled
+
     def linked(self, link: Sender) -> None:
-        """The controller has proven itself on a new link; an older one is closed."""
+        """The controller goes on with this link; an older one is closed."""
+        if link is self.link:
+            return
         older, self.link = self.link, link
+        self._stop_streaming()
+        self._streaming = Streaming(self._clock, link)
         if older is not None:
             older.close()
 
@@ -88,6 +103,8 @@ class Session:
         if self.link is not link:
             return
         self.link = None
+        self._stop_streaming()
+        self._early_cancels.clear()  # what they overtook was cut off with the link
         now = self._clock.seconds()
         for attempt, running in self._running.items():
             running.stop()
@@ -107,18 +124,39 @@ class Session:
                 raise Refused("it was under way for longer than its lease")
             if self._early_cancels.pop(attempt, None) is not None:
                 raise Refused("it was cancelled before it arrived")
-            if attempt in self._finished:
+            if attempt in self._finished or attempt in self._running:
                 raise Refused("this attempt has run here already")
-            self._running[attempt] = _Running(message.lease)
+            self._start(attempt, job_of(message, left), message.lease)
+        except Refused as error:
+            self._send(RefusedMessage(attempt=attempt, reason=str(error)[:512]))
+
+    def _start(self, attempt: str, job: Job, lease: float) -> None:
+        self._running[attempt] = _Running(lease)
+        try:
             self._executor.execute(
-                job_of(message, left),
+                job,
                 lambda: self._started(attempt),
                 lambda ended: self._ended(attempt, ended),
             )
-        except Refused as error:
-            if attempt not in self._executor.attempts:
-                self._running.pop(attempt, None)
-            self._send(RefusedMessage(attempt=attempt, reason=str(error)[:512]))
+        except Refused:
+            del self._running[attempt]
+            raise
+
+    def watch(self, message: Watch) -> None:
+        """Send an attempt's output as it comes; nothing where it does not run here (any more)."""
+        job = self._executor.running(message.attempt) if message.attempt in self._running else None
+        if job is not None and self._streaming is not None:
+            self._streaming.watch(message, job)
+
+    def unwatch(self, attempt: str) -> None:
+        """Send no more of it."""
+        if self._streaming is not None:
+            self._streaming.unwatch(attempt)
+
+    def room(self, link: Sender) -> None:
+        """A link takes more again."""
+        if link is self.link and self._streaming is not None:
+            self._streaming.resume()
 
     def cancel(self, attempt: str, reason: Reason) -> None:
         """End an attempt; one that is still on its way here is refused when it comes."""
@@ -131,22 +169,21 @@ class Session:
 
     def acknowledge(self, attempt: str) -> None:
         """Forget a result."""
-        self._finished.pop(attempt, None)
+        self._finished.forget(attempt)
         self._changed()
 
     def resume(self, wanted: list[str]) -> None:
         """Take up the attempts that the controller still wants, and end the others."""
         for attempt in set(self._running) - set(wanted):
             self._executor.stop(attempt, Reason.HUNG_UP)
-        for attempt in set(self._finished) - set(wanted):
-            del self._finished[attempt]
+        self._finished.retain(wanted)
         running = [attempt for attempt in wanted if attempt in self._running]
         finished = [attempt for attempt in wanted if attempt in self._finished]
         self._send(Inventory(running=running, finished=finished))
         for attempt in running:
             self._keep_on(attempt)
         for attempt in finished:
-            self._send(self._finished[attempt])
+            self._send_result(attempt)
         self._changed()
 
     def _keep_on(self, attempt: str) -> None:
@@ -181,18 +218,20 @@ class Session:
         running = self._running.pop(attempt, None)
         if running is not None:
             running.stop()
-        self._finished[attempt] = result_of(attempt, ended)
-        self._bound()
-        if attempt in self._finished:
-            self._send(self._finished[attempt])
+        self.unwatch(attempt)
+        self._finished.add(result_of(attempt, ended))
+        self._send_result(attempt)
         self._changed()
 
-    def _bound(self) -> None:
-        size = sum(len(each.stdout) + len(each.stderr) for each in self._finished.values())
-        while len(self._finished) > MOST_KEPT or (size > MOST_KEPT_BYTES and self._finished):
-            attempt, dropped = self._finished.popitem(last=False)
-            size -= len(dropped.stdout) + len(dropped.stderr)
-            log.warn("the result of {attempt} was dropped: too many wait", attempt=attempt)
+    def _send_result(self, attempt: str) -> None:
+        result = self._finished.get(attempt)
+        if result is not None:
+            self._send(result)
+
+    def _stop_streaming(self) -> None:
+        if self._streaming is not None:
+            self._streaming.stop()
+        self._streaming = None
 
     def _send(self, message: Message) -> None:
         if self.link is not None:

@@ -82,6 +82,20 @@ class FakeJob:
         self.done: Deferred[Ending] = Deferred()
         self.kills = 0
         self.renewed = job.lease
+        self.kept = {"stdout": b"", "stderr": b""}
+        self.grown: Callable[[], None] | None = None
+
+    def write(self, data: bytes, stream: str = "stdout") -> None:
+        """Write as the job's process would; it is told to whoever watches."""
+        self.kept[stream] += data
+        if self.grown is not None:
+            self.grown()
+
+    def watch(self, grown: Callable[[], None] | None) -> None:
+        self.grown = grown
+
+    def output(self, stream: str, offset: int, most: int) -> tuple[bytes, int]:
+        return self.kept[stream][offset : offset + most], len(self.kept[stream])
 
     def kill(self) -> None:
         self.kills += 1
@@ -91,7 +105,7 @@ class FakeJob:
 
     def end(self, status: int = 0, **more: Any) -> None:
         fields: dict[str, Any] = {
-            "status": status, "stdout": b"", "stderr": b"", "stdout_truncated": False,
+            "status": status, **self.kept, "stdout_truncated": False,
             "stderr_truncated": False, "full": None, "measured": 0, "wall_s": 0.1, "cpu_s": 0.1,
             "max_rss_bytes": 1,
         }  # fmt: skip

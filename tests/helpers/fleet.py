@@ -54,6 +54,11 @@ class ModelJob:
     def renew(self, seconds: float) -> None:
         self.lease_until = self.host.fleet.now + seconds
 
+    def watch(self, grown: Any) -> None: ...
+
+    def output(self, stream: str, offset: int, most: int) -> tuple[bytes, int]:
+        return b"", 0
+
     def end(self, status: int = 0, *, forsaken: bool = False) -> None:
         """Its processes are gone now; the worker hears of it when it is awake."""
         if self.running:

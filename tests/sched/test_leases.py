@@ -16,6 +16,7 @@ from runyard.protocols.messages import Result
 from runyard.protocols.tasks import Outcome, Reason
 from runyard.sched.known import KnownWorkers
 from runyard.sched.link import WorkerLink
+from runyard.worker.kept import KEEP_S
 from runyard.worker.link import Identity
 
 
@@ -29,6 +30,7 @@ def pair() -> Any:
     for job in made.sandbox.jobs:
         if not job.done.called:
             job.end(9)
+    made.clock.advance(KEEP_S)
     assert not made.clock.getDelayedCalls(), "nothing stays timed after the link"
 
 
@@ -143,9 +145,10 @@ def test_a_result_for_nobody_is_acknowledged_and_changes_nothing(pair: Pair) -> 
     "wrong",
     [
         {"outcome": "great"},
-        {"reason": "magic"},
-        {"limit": ["x", 1, 2]},
         {"limit": ["cpu_s", "a", 2]},
+        {"limit": ["cpu_s", 10**400, 2]},
+        {"limit": ["x" * 33, 1, 2]},
+        {"limit": [5, 1, 2]},
     ],
 )
 def test_a_result_with_words_of_its_own_closes_the_link(pair: Pair, wrong: dict[str, Any]) -> None:
@@ -156,6 +159,18 @@ def test_a_result_with_words_of_its_own_closes_the_link(pair: Pair, wrong: dict[
     assert pair.client.closing
     pair.clock.advance(HOLD_S)
     assert results[-1].check(LinkLost)
+
+
+def test_a_newer_worker_s_reason_and_limit_are_told_in_the_detail(pair: Pair) -> None:
+    results = pair.run()
+    fields = {"attempt": "t.1", "outcome": "runtime_error", "isolation": "none", "detail": "Ended."}
+    pair.server.send(Result(**fields, reason="magic", limit=["mana", 5, 9.5]))
+    pair.pump.flush()
+    ended = results[-1]
+    assert (ended.outcome, ended.reason, ended.limit) == (Outcome.RUNTIME_ERROR, None, None)
+    assert ended.detail == "Ended. (reason magic; limit mana: 5 allowed, 9.5 measured)"
+    assert list(pair.roster), "the link stays"
+    pair.sandbox.jobs[0].end()
 
 
 def test_a_draining_worker_gets_nothing_new_and_leaves_when_idle(pair: Pair) -> None:

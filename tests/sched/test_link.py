@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from runyard.protocols.errors import Refused
 from runyard.protocols.limits import MIB
 from runyard.protocols.tasks import Ended, Outcome, Reason
+from runyard.worker.kept import KEEP_S
 from runyard.worker.link import Credentials
 
 
@@ -26,6 +27,7 @@ def pair() -> Any:
     for job in made.sandbox.jobs:
         if not job.done.called:
             job.end(9)
+    made.clock.advance(KEEP_S)
     assert not made.clock.getDelayedCalls(), "nothing stays timed after the link"
 
 

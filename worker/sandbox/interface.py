@@ -74,6 +74,15 @@ class RunningJob(Protocol):
     def renew(self, seconds: float) -> None:
         """Let it run on for so long from now, if nothing else ends it."""
 
+    def watch(self, grown: Callable[[], None] | None) -> None:
+        """Have `grown` called when there is more output, until the end; None stops that."""
+
+    def output(self, stream: str, offset: int, most: int) -> tuple[bytes, int]:
+        """Give at most so many bytes of "stdout" or "stderr" from an offset on.
+
+        Beside them: how many bytes of the stream are kept in all. After the end: none.
+        """
+
 
 class Sandbox(Protocol):
     """Runs one job a slot.

@@ -17,6 +17,7 @@ class CappedPipe(FileDescriptor):
 
     Attributes:
         measured: Bytes seen in all, which passes the cap where the stream did.
+        grown: Called whenever more was kept, while somebody watches.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class CappedPipe(FileDescriptor):
         self._full = full
         self._kept = bytearray()  # a list could hold millions of single bytes
         self.measured = 0
+        self.grown: Callable[[], None] | None = None
         os.set_blocking(descriptor, False)
         self.connected = 1
         self.startReading()
@@ -61,6 +63,17 @@ class CappedPipe(FileDescriptor):
         if self.truncated:
             self.stopReading()
             self._full()
+        if self.grown is not None:
+            self.grown()
+
+    @property
+    def kept(self) -> int:
+        """How many bytes are kept."""
+        return len(self._kept)
+
+    def view(self, offset: int, most: int) -> bytes:
+        """Give what is kept from an offset on, at most so many bytes."""
+        return bytes(self._kept[offset : offset + most])
 
     def finish(self) -> bytes:
         """Read what is still in the pipe without waiting, close, and give all that was kept."""

@@ -80,6 +80,16 @@ class SlotJob:
         if not self._finished:
             self._slot.renew(seconds)
 
+    def watch(self, grown: Callable[[], None] | None) -> None:
+        """Have it told when there is more output; None ends that."""
+        for pipe in self._pipes.values():
+            pipe.grown = grown
+
+    def output(self, stream: str, offset: int, most: int) -> tuple[bytes, int]:
+        """Give a piece of a stream from an offset on, and how much there is in all."""
+        pipe = self._pipes.get(stream)
+        return (pipe.view(offset, most), pipe.kept) if pipe is not None else (b"", 0)
+
     def _stream_full(self, name: str) -> None:
         if self._full is None and not self._finished:
             self._full = name
@@ -88,6 +98,7 @@ class SlotJob:
     def ended(self, packet: dict[str, Any]) -> None:
         """Every process of it is gone: what the pipes still hold is all that will ever come."""
         self._finished = True
+        self.watch(None)
         stdout, stderr = (self._pipes[name].finish() for name in ("stdout", "stderr"))
         pipes, self._pipes = self._pipes, {}  # they hold us: a cycle would keep the output
         full = self._full or next((n for n, p in pipes.items() if p.truncated), None)
