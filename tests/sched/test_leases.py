@@ -163,8 +163,8 @@ def test_a_result_with_words_of_its_own_closes_the_link(pair: Pair, wrong: dict[
 
 def test_a_newer_worker_s_reason_and_limit_are_told_in_the_detail(pair: Pair) -> None:
     results = pair.run()
-    fields = {"attempt": "t.1", "outcome": "runtime_error", "isolation": "none", "detail": "Ended."}
-    pair.server.send(Result(**fields, reason="magic", limit=["mana", 5, 9.5]))
+    fields: dict[str, Any] = {"attempt": "t.1", "outcome": "runtime_error", "isolation": "none"}
+    pair.server.send(Result(**fields, detail="Ended.", reason="magic", limit=["mana", 5, 9.5]))
     pair.pump.flush()
     ended = results[-1]
     assert (ended.outcome, ended.reason, ended.limit) == (Outcome.RUNTIME_ERROR, None, None)
