@@ -16,7 +16,7 @@ from runyard.protocols.tasks import Ended, Outcome, Reason, Task
 from runyard.sched.roster import Worker
 from runyard.worker.sandbox.interface import Ending, Job, SandboxError
 
-KEY = Ed25519PrivateKey.generate()
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 SECRET = b"s" * 32
 SUCCESS = Ended(Outcome.SUCCESS, exit_code=0, stdout=b"42\n", isolation="none")
 
