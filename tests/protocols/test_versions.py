@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
 from runyard.protocols.tasks import Outcome
+from runyard.sched.known import KnownWorkers
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.roster import Roster
 from runyard.worker.executor import Executor
@@ -85,7 +86,8 @@ def controller() -> Any:
     roster = Roster(clock)
     endpoint: Any = None
     settings = LinkSettings("scheduler", KEY, SECRET, 5.0, 15.0)
-    link = WorkerLink(clock, endpoint, "unix:w1", settings, roster)
+    known = KnownWorkers(clock, settings.leases)
+    link = WorkerLink(clock, endpoint, "unix:w1", settings, roster, known)
     side = Side(link.buildProtocol(None), clock)
     yield side, roster
     side.close()

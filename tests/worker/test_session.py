@@ -15,6 +15,7 @@ from twisted.test.iosim import FakeTransport, connect
 from runyard.protocols.messages import Ack, Cancel, Message, Result, Run, Unwatch, Watch, Welcome
 from runyard.protocols.outbox import Outbox
 from runyard.protocols.proofs import Handshake, controller_proof
+from runyard.sched.known import KnownWorkers
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.roster import Roster
 from runyard.worker.kept import KEEP_S, KeptResults
@@ -38,11 +39,12 @@ def pair() -> Any:
     assert not made.clock.getDelayedCalls(), "nothing stays timed after the link"
 
 
-def another(pair: Pair, roster: Roster, name: str = "scheduler") -> tuple[WorkerLink, Any, Any]:
-    """Connect another link of a controller to the same worker process."""
+def another(pair: Pair, name: str = "scheduler") -> tuple[WorkerLink, Any, Any]:
+    """Connect another controller's process to the same worker process."""
     endpoint: Any = None
     settings = LinkSettings(name, KEY, SECRET, 5.0, 15.0)
-    link = WorkerLink(pair.clock, endpoint, "unix:other", settings, roster)
+    known = KnownWorkers(pair.clock, settings.leases)
+    link = WorkerLink(pair.clock, endpoint, "unix:w1", settings, Roster(pair.clock), known)
     server, client = pair.factory.buildProtocol(None), link.buildProtocol(None)
     pump = connect(
         server, FakeTransport(server, isServer=True),
@@ -54,9 +56,8 @@ def another(pair: Pair, roster: Roster, name: str = "scheduler") -> tuple[Worker
 
 def test_a_second_link_that_finds_the_worker_linked_does_not_disturb_the_first(pair: Pair) -> None:
     results = pair.run()
-    _, client, pump = another(pair, pair.roster)
-    assert client.closing
-    pump.flush()
+    other = Pair(beside=pair, worker=pair, address="unix:other")
+    assert other.client.closing
     assert not pair.client.closing
     assert not pair.server.closing
     pair.sandbox.jobs[0].end(stdout=b"undisturbed")
@@ -66,7 +67,7 @@ def test_a_second_link_that_finds_the_worker_linked_does_not_disturb_the_first(p
 
 def test_a_link_takes_the_session_over_with_its_resume(pair: Pair) -> None:
     pair.run()
-    _, client, pump = another(pair, Roster(pair.clock))
+    _, client, pump = another(pair)
     assert client.session is not None
     pair.pump.flush()
     assert pair.client.closing
@@ -148,7 +149,7 @@ def test_a_result_s_time_is_its_own_and_an_ack_ends_it() -> None:
 
 def test_a_thousand_controllers_leave_no_session(pair: Pair) -> None:
     for number in range(1000):
-        link, client, pump = another(pair, Roster(pair.clock), f"controller-{number}")
+        link, client, pump = another(pair, f"controller-{number}")
         if number % 100 == 0:
             (worker,) = link._roster
             worker.link.run("t.1", a_task(), lambda: None).addErrback(lambda _: None)
