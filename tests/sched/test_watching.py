@@ -157,6 +157,15 @@ def test_what_came_already_is_not_told_again(pair: Pair) -> None:
     assert listener.out == b"abcde"
 
 
+def test_a_gap_at_the_start_closes_the_link_too(pair: Pair) -> None:
+    running(pair)
+    listener = watch(pair)
+    pair.server.send(output(1, b"bc"))
+    pair.pump.flush()
+    assert pair.client.closing
+    assert listener.out == b""
+
+
 def test_a_gap_closes_the_link(pair: Pair) -> None:
     running(pair)
     listener = watch(pair)
