@@ -16,6 +16,7 @@ from runyard.protocols.heartbeat import Heartbeat
 from runyard.protocols.inbox import Inbox
 from runyard.protocols.messages import Error, Message, Ping, Pong
 from runyard.protocols.outbox import FRAME, Outbox
+from runyard.protocols.texts import one_line
 
 MAX_HEADER = 64 * 1024
 MAX_HEADER_BEFORE_PROOF = 4 * 1024
@@ -23,6 +24,8 @@ HANDSHAKE_S = 5.0
 CLOSE_S = 2.0
 MOST_HELD = 1024 * 1024
 """Bytes of control messages that may wait for a peer that does not read."""
+MOST_BULK = 512 * 1024 * 1024
+"""Bytes of payloads that may."""
 
 log = Logger()
 
@@ -67,14 +70,17 @@ class MessageReceiver(LineReceiver):
         self.proven = self._inbox.proven = True
         self.MAX_LENGTH = MAX_HEADER
         self._cancel_deadline()
-        self._heartbeat = Heartbeat(self.clock, interval, silence, self.ping, self._silent)
+        self._heartbeat = Heartbeat(
+            self.clock, interval, silence, self.ping, self._cut,
+            blocked=lambda: self._outbox.blocked if self._outbox is not None else 0,
+        )  # fmt: skip
 
     def send(self, message: Message) -> None:
         """Send a message; nothing happens when the connection is gone already."""
         if self._outbox is None or self.closing:
             return
         self._outbox.send(message)
-        if self._outbox.held > MOST_HELD:
+        if self._outbox.held > MOST_HELD or self._outbox.bulk > MOST_BULK:
             self.refuse("it does not read what it is sent")
 
     def refuse(self, reason: str) -> None:
@@ -160,10 +166,9 @@ class MessageReceiver(LineReceiver):
 
     def on_error(self, message: Error) -> None:
         """The peer closes; so do we."""
-        self._why = f"the peer says: {message.reason}"
-        log.warn(
-            "link with {peer} closed by it: {reason}", peer=self._peer(), reason=message.reason
-        )
+        reason = one_line(message.reason)
+        self._why = f"the peer says: {reason}"
+        log.warn("link with {peer} closed by it: {reason}", peer=self._peer(), reason=reason)
         self.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -187,9 +192,9 @@ class MessageReceiver(LineReceiver):
         """Ask the peer for a sign of life."""
         self.send(Ping())
 
-    def _silent(self, seconds: float) -> None:
-        self._why = f"nothing came for {seconds:g} s"
-        log.warn("link with {peer} cut: {why}", peer=self._peer(), why=self._why)
+    def _cut(self, why: str) -> None:
+        self._why = why
+        log.warn("link with {peer} cut: {why}", peer=self._peer(), why=why)
         self._abort()
 
     def _abort(self) -> None:

@@ -50,33 +50,32 @@ def before_proof(others: str) -> list[Rudeness]:
         Rudeness("wide text", line("Ping").decode().encode("utf-16") + b"\n", "JSON object"),
         Rudeness(
             "an Error that writes into our log",
-            line("Error", reason="\n2026-01-01 Traceback forged \x1b[31m\u2028\x85"),
+            line("Error", reason="\n2026-01-01 forged \x1b[31m\u2028\x85"),
             "",
         ),
     ]
 
 
-def _sizes(first: int, count: int, sizes: Any) -> Any:
-    """Give a payload list of the verb's length, unless it is given whole."""
-    return sizes if isinstance(sizes, list) else [first] * (count - 1) + [sizes]
+def _sizes(count: int, last: Any) -> Any:
+    """Give a payload list of the verb's length by its last member, unless it is given whole."""
+    return last if isinstance(last, list) else [0] * (count - 1) + [last]
 
 
 def after_proof(verb: str, count: int, others: str, fields: dict[str, Any]) -> list[Rudeness]:
     """What ends a proven link; `verb` is the one with payloads, `count` how many of them."""
 
     def lie(name: str, sizes: Any, why: str, **more: Any) -> Rudeness:
-        data = line(verb, **fields, payload=_sizes(0, count, sizes), **more)
+        data = line(verb, **fields, payload=_sizes(count, sizes), **more)
         return Rudeness(f"sizes: {name}", data, why)
 
     def frame(name: str, why: str, **more: Any) -> Rudeness:
-        opened = line(verb, **fields, stream=1, payload=_sizes(0, count, 10))
+        opened = line(verb, **fields, stream=1, payload=_sizes(count, 10))
         return Rudeness(f"data: {name}", opened + line("Data", **more), why)
 
     streams = b"".join(
-        line(verb, **fields, stream=n, payload=_sizes(0, count, MB)) for n in range(1000)
+        line(verb, **fields, stream=n, payload=[MB] + [0] * (count - 1)) for n in range(1000)
     )
-    ten = [0] * (count - 1) + [10]
-    whole = line(verb, **fields, stream=1, payload=ten)
+    whole = line(verb, **fields, stream=1, payload=_sizes(count, 10))
     return [
         Rudeness("noise", noise(100) + b"\r\n", "JSON object"),
         Rudeness("unknown verb", line("Reboot"), "unknown verb"),
@@ -107,7 +106,7 @@ def after_proof(verb: str, count: int, others: str, fields: dict[str, Any]) -> l
         lie("too many", [0] * (count + 1), "payloads"),
         lie("too few", [0] * (count - 1), "payloads"),
         lie("no list", [], "payloads"),
-        lie("large without a stream", 70_000, "need a stream"),
+        lie("large without a stream", [70_000] + [0] * (count - 1), "need a stream"),
         lie("empty stream", 0, "none of them empty", stream=1),
         lie("stream true", 10, "whole number", stream=True),
         lie("stream none", 10, "whole number", stream=None),
