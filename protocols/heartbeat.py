@@ -7,7 +7,6 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-
 LEAST_S = 0.05
 """The shortest interval; a peer that asks for 0 would keep the reactor busy with nothing else."""
 

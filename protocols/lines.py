@@ -26,6 +26,8 @@ MOST_HELD = 1024 * 1024
 """Bytes of control messages that may wait for a peer that does not read."""
 MOST_BULK = 512 * 1024 * 1024
 """Bytes of payloads that may."""
+MOST_A_TURN = 256
+"""Header lines that one link has us read before everybody else has their turn."""
 
 log = Logger()
 
@@ -51,6 +53,9 @@ class MessageReceiver(LineReceiver):
         self._outbox: Outbox | None = None
         self._heartbeat: Heartbeat | None = None
         self._deadline: IDelayedCall | None = None
+        self._turn: IDelayedCall | None = None
+        self._receiving = False
+        self._taken = 0
         self._why = ""
 
     @property
@@ -98,6 +103,7 @@ class MessageReceiver(LineReceiver):
             return
         self.closing = True
         self._cancel_deadline()
+        self._cancel_turn()
         self.busy_changed()
         if self._outbox is not None:
             self._outbox.stopProducing()
@@ -108,16 +114,27 @@ class MessageReceiver(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """Feed at most 64 KiB at a time: LineReceiver is quadratic in what it buffers."""
+        if self._receiving:  # what raw mode gives back, from inside of the loop below
+            super().dataReceived(data)
+            return
         if self._heartbeat is not None:
             self._heartbeat.alive()
-        for start in range(0, len(data), FRAME):
-            if not self.closing:
-                super().dataReceived(data[start : start + FRAME])
+        self._receiving, self._taken = True, 0
+        try:
+            for start in range(0, len(data) or 1, FRAME):
+                if not self.closing:
+                    super().dataReceived(data[start : start + FRAME])
+        finally:
+            self._receiving = False
 
     def lineReceived(self, line: bytes) -> None:
         """Take a header line."""
         if self.closing:
             return
+        self._taken += 1
+        if self._taken == MOST_A_TURN:
+            self.pauseProducing()
+            self._turn = self.clock.callLater(0, self._next_turn)
         try:
             message = self._inbox.line(line)
             if self._inbox.expected:
@@ -148,6 +165,10 @@ class MessageReceiver(LineReceiver):
         if not self._inbox.expected:
             self.setLineMode(rest)
 
+    def _next_turn(self) -> None:
+        self._turn = None
+        self.resumeProducing()
+
     def lineLengthExceeded(self, line: bytes) -> None:
         """Say so before closing; the default drops the connection silently."""
         self.refuse(f"a header line may hold {self.MAX_LENGTH} bytes")
@@ -175,6 +196,7 @@ class MessageReceiver(LineReceiver):
         """Stop everything that was timed, then tell."""
         self.closing = True
         self._cancel_deadline()
+        self._cancel_turn()
         if self._heartbeat is not None:
             self._heartbeat.stop()
         if self._outbox is not None:
@@ -205,6 +227,11 @@ class MessageReceiver(LineReceiver):
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
+
+    def _cancel_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+        self._turn = None
 
     def _peer(self) -> str:
         return str(self.transport.getPeer()) if self.transport is not None else "nobody"

@@ -39,8 +39,8 @@ class Outbox:
 
     A message whose payloads exceed one frame travels as its header with a ``stream`` number, then
     as ``Data`` frames; up to four streams take turns, and control lines go between their frames, so
-    a ``Cancel`` waits behind at most what the transport already holds. While the peer does not read,
-    smaller payloads wait their turn in the same way.
+    a ``Cancel`` waits behind at most what the transport already holds. While the peer does not
+    read, smaller payloads wait their turn in the same way.
 
     Attributes:
         held: Bytes of control messages that were written while the peer did not read.

@@ -79,6 +79,14 @@ class Peer:
             return True
         return False
 
+    def drain(self) -> int:
+        """Read until the end without a look; give the number of bytes."""
+        total = 0
+        with suppress(TimeoutError, ConnectionResetError):
+            while size := len(self.sock.recv(1 << 20)):
+                total += size
+        return total
+
     def reason(self) -> str:
         """Give what the other side's Error said, if one came."""
         return next((each["reason"] for each in self.seen if each["verb"] == "Error"), "")
