@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from harness import select_nothing
+
 from runyard.daemon.keys import CONTROLLER_KEY, FLEET_SECRET, read_private, read_secret
 from runyard.protocols.ids import new_token
 from runyard.protocols.proofs import Handshake, controller_proof, worker_proof
@@ -32,6 +34,8 @@ class Peer:
         self.sock.settimeout(PATIENCE_S)
         self.port = sock.getsockname()[1] if sock.family == socket.AF_INET else 0
         self.seen: list[Header] = []
+        self.read = 0
+        """Bytes that have been read."""
         self._buffer = b""
 
     def write(self, data: bytes) -> bool:
@@ -71,6 +75,18 @@ class Peer:
                 return header
         raise AssertionError(f"the connection ended before {verb}; {self.seen[-3:]}")
 
+    def nags(self, pause: float, taste: int = 0) -> float:
+        """Ping again and again, reading at most `taste` bytes between; give how long it lasted."""
+        began = time.monotonic()
+        while time.monotonic() - began < PATIENCE_S and self.say("Ping"):
+            select_nothing(pause)
+            try:
+                if taste and not self.sock.recv(taste):
+                    break
+            except ConnectionResetError:
+                break
+        return time.monotonic() - began
+
     def ended(self) -> bool:
         """Read until the connection has ended."""
         with suppress(TimeoutError):
@@ -100,11 +116,17 @@ class Peer:
         except ConnectionResetError:
             return False
         self._buffer += data
+        self.read += len(data)
         return bool(data)
 
 
-def dial(port: int | str) -> Peer:
-    """Connect to a loopback port or a unix socket."""
+def dial(port: int | str, window: int = 0) -> Peer:
+    """Connect to a loopback port or a unix socket; `window` makes its receive buffer small."""
+    if window and isinstance(port, int):
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        small.connect(("127.0.0.1", port))
+        return Peer(small)
     if isinstance(port, int):
         return Peer(socket.create_connection(("127.0.0.1", port), PATIENCE_S))
     sock = socket.socket(socket.AF_UNIX)
@@ -156,8 +178,10 @@ class FalseWorker:
     What the script raises is kept in `failures`. With `once` it listens no more after the first.
     """
 
-    def __init__(self, script: Script, *, once: bool = True) -> None:
+    def __init__(self, script: Script, *, once: bool = True, window: int = 0) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
+        if window:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.address = f"tcp:127.0.0.1:{self.listener.getsockname()[1]}"
         self.port: int = self.listener.getsockname()[1]
         self.failures: list[BaseException] = []

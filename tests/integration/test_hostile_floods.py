@@ -66,7 +66,6 @@ def test_a_worker_stands_a_flood(both: Parts, kind: str, proven: bool) -> None:
         worst = pool.submit(pulse, good, over)
         pour(peer, FLOODS[kind])
         over.set()
-        print(f"worker, {kind}, {proven}: {worst.result() * 1000:.0f} ms, +{both.rss() - before}")
     assert len(about(both.worker.read(), peer.port)) == 1
     assert both.rss() - before < SLACK
     assert worst.result() < 1
@@ -95,7 +94,6 @@ def test_a_scheduler_stands_a_flood(tmp_path: Path, kind: str, proven: bool) -> 
         false.finished()
         both.runs()
         found = lag.result()
-        print(f"scheduler, {kind}, {proven}: {found}, +{both.rss() - before}")
         assert found["worst_own_ms"] < OWN_LAG_MS
         assert both.rss() - before < SLACK
         assert len(about(both.system.daemon.read(), false.port)) == 1
