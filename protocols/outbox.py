@@ -131,7 +131,9 @@ class Outbox:
         self._write(self._line(header), piece)
 
     def pauseProducing(self) -> None:
-        """Stop sending bulk: the transport's buffer is full."""
+        """Stop sending bulk: the transport's buffer is full, which it says again at each write."""
+        if self._paused:
+            return
         self._paused = True
         self._pauses += 1
         self._changed()
