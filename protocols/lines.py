@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
@@ -65,6 +65,10 @@ class MessageReceiver(LineReceiver):
 
     def connectionMade(self) -> None:
         """Start the handshake's clock."""
+        tcp = ITCPTransport(self.transport, None)
+        if tcp is not None:
+            # A Result would wait for the acknowledgement of its Started, which may take 40 ms.
+            tcp.setTcpNoDelay(True)
         self._outbox = Outbox(self.transport, MAX_HEADER, self.busy_changed)
         self._deadline = self.clock.callLater(
             HANDSHAKE_S, self.refuse, f"no proof within {HANDSHAKE_S:g} s"

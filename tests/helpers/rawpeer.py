@@ -73,7 +73,7 @@ class Peer:
         while (header := self.next()) is not None:
             if header["verb"] == verb:
                 return header
-        raise AssertionError(f"the connection ended before {verb}; {self.seen[-3:]}")
+        raise AssertionError(f"the connection ended before {verb}; {self.verbs()}")
 
     def nags(self, pause: float, taste: int = 0) -> float:
         """Ping again and again, reading at most `taste` bytes between; give how long it lasted."""
@@ -94,6 +94,10 @@ class Peer:
                 pass
             return True
         return False
+
+    def verbs(self) -> list[str]:
+        """Name what has come."""
+        return [each["verb"] for each in self.seen]
 
     def drain(self) -> int:
         """Read until the end without a look; give the number of bytes."""
@@ -148,10 +152,10 @@ def as_controller(peer: Peer, keys: Path, name: str = "false", **changes: Any) -
     return hello
 
 
-def greeting(name: str, **changes: Any) -> Header:
+def greeting(worker: str, **changes: Any) -> Header:
     """Make a worker's Hello."""
     hello = {
-        "versions": [1], "name": name, "boot": new_token(), "slots": 1, "isolation": "none",
+        "versions": [1], "name": worker, "boot": new_token(), "slots": 1, "isolation": "none",
         "nonce": new_token(), "runtimes": ["python"],
     }  # fmt: skip
     return {**hello, **changes}

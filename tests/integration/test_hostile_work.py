@@ -48,9 +48,9 @@ def linked(both: Parts, *names: str) -> None:
 def o36(peer: Peer, keys: Path) -> None:
     """Send a result for nobody, then the right one twice, the second time altered."""
     as_worker(peer, keys, "false", runtimes=["python:false"])
+    attempt = peer.hears("Run")["attempt"]
     peer.say("Result", b"", b"", attempt="nobody.1", **DONE)
     assert peer.hears("Ack")["discarded"] is True
-    attempt = peer.hears("Run")["attempt"]
     peer.say("Started", attempt=attempt)
     for number, stdout in enumerate((b"right\n", b"wrong\n")):
         peer.say("Result", stdout, b"", attempt=attempt, **DONE)
@@ -206,7 +206,9 @@ def test_a_controller_that_does_not_read_is_cut(tmp_path: Path, taste: int) -> N
         assert "read nothing" in said
         both.runs()
         assert both.rss() - before < SLACK
-        peer.close()
+        again = dial(both.port)
+        as_controller(again, both.keys, "deaf")  # its Resume forgets the result
+        again.close()
 
 
 def test_a_worker_that_does_not_read_is_cut(tmp_path: Path) -> None:
