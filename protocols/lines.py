@@ -98,7 +98,8 @@ class MessageReceiver(LineReceiver):
             return
         self._why = reason
         log.warn("link with {peer} closed: {reason}", peer=self._peer(), reason=reason)
-        self.send(Error(reason=reason[:512]))
+        if self._outbox is not None:  # not by `send`, which may have come here itself
+            self._outbox.send(Error(reason=reason[:512]))
         self.close()
 
     def close(self) -> None:
