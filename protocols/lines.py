@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
@@ -16,6 +16,7 @@ from runyard.protocols.heartbeat import Heartbeat
 from runyard.protocols.inbox import Inbox
 from runyard.protocols.messages import Error, Message, Ping, Pong
 from runyard.protocols.outbox import FRAME, Outbox
+from runyard.protocols.prompt import make_prompt
 from runyard.protocols.texts import one_line
 
 MAX_HEADER = 64 * 1024
@@ -65,10 +66,7 @@ class MessageReceiver(LineReceiver):
 
     def connectionMade(self) -> None:
         """Start the handshake's clock."""
-        tcp = ITCPTransport(self.transport, None)
-        if tcp is not None:
-            # A Result would wait for the acknowledgement of its Started, which may take 40 ms.
-            tcp.setTcpNoDelay(True)
+        make_prompt(self.transport)
         self._outbox = Outbox(self.transport, MAX_HEADER, self.busy_changed)
         self._deadline = self.clock.callLater(
             HANDSHAKE_S, self.refuse, f"no proof within {HANDSHAKE_S:g} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import given, settings
@@ -102,7 +103,7 @@ def deliver(end: Everything, clock: Clock, data: bytes, cuts: list[int]) -> None
 CUTS = st.lists(st.integers(1, 150_000), min_size=1, max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(messages(), st.lists(st.booleans(), min_size=8, max_size=8), CUTS)
 def test_any_sequence_cut_anywhere_arrives_the_same(
     what: list[Message], stops: list[bool], cuts: list[int]
@@ -135,7 +136,7 @@ DAMAGE = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(messages(), DAMAGE, CUTS)
 def test_damaged_bytes_give_messages_or_one_close(
     what: list[Message], damage: list[tuple[int, int, int]], cuts: list[int]
@@ -157,10 +158,8 @@ def test_damaged_bytes_give_messages_or_one_close(
 def test_any_line_is_a_message_or_a_protocol_error(line: bytes) -> None:
     inbox = Inbox(FROM_CONTROLLER)
     inbox.proven = True
-    try:
+    with suppress(ProtocolError):
         inbox.line(line)
-    except ProtocolError as error:
-        assert str(error)
 
 
 def held(inbox: Inbox) -> int:
