@@ -18,7 +18,7 @@ def make_prompt(transport: Any) -> None:
     By itself the kernel holds a Result back until its Started is acknowledged, which may take
     40 ms, and takes megabytes of bulk for which the peer has no room, all before a later Cancel.
     """
-    tcp = ITCPTransport(transport, None)
+    tcp: Any = ITCPTransport(transport, None)
     if tcp is None or not isinstance(tcp.getHost(), (IPv4Address, IPv6Address)):
         return  # Twisted's unix sockets call themselves TCP too
     tcp.setTcpNoDelay(True)

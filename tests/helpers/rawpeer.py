@@ -34,6 +34,7 @@ class Peer:
         self.sock.settimeout(PATIENCE_S)
         self.port = sock.getsockname()[1] if sock.family == socket.AF_INET else 0
         self.seen: list[Header] = []
+        self.said: list[bytes] = []
         self.read = 0
         """Bytes that have been read."""
         self._buffer = b""
@@ -50,7 +51,8 @@ class Peer:
         """Send a message in the plain way."""
         if payloads:
             fields["payload"] = [len(each) for each in payloads]
-        return self.write(line(verb, **fields) + b"".join(payloads))
+        self.said.append(line(verb, **fields) + b"".join(payloads))
+        return self.write(self.said[-1])
 
     def next(self) -> Header | None:
         """Read the next header (its payload is in `raw`); None when the connection has ended."""

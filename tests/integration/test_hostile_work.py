@@ -14,7 +14,17 @@ import requests
 from harness import System, eventually
 from hostility import MB, noise
 from parts import QUICK, Parts, about, parts, worker
-from rawpeer import FalseWorker, Header, Peer, as_controller, as_worker, dial, free_port, line
+from rawpeer import (
+    FalseWorker,
+    Header,
+    Peer,
+    Script,
+    as_controller,
+    as_worker,
+    dial,
+    free_port,
+    line,
+)
 
 DONE = {"outcome": "success", "isolation": "none", "detail": "", "exit_code": 0}
 SLACK = 40 * MB
@@ -77,18 +87,23 @@ def test_o36_a_result_for_nobody_and_the_right_one_twice(tmp_path: Path) -> None
     false.close()
 
 
+def pours(data: bytes) -> Script:
+    def script(peer: Peer) -> None:
+        peer.write(data)
+        peer.drain()
+
+    return script
+
+
 def test_o34_a_real_task_runs_beside_a_peer_that_sends_garbage(tmp_path: Path) -> None:
     garbage = (noise(100) + b"\r\n", line("Reboot"), b"x" * 40_000)
-    false = [
-        FalseWorker(lambda peer, data=each: bool(peer.write(data)) and peer.drain())  # type: ignore[misc]
-        for each in garbage
-    ]
+    false = [FalseWorker(pours(each)) for each in garbage]
     with parts(tmp_path, *(f"--worker={each.address}" for each in false)) as both:
         url = submit(both.system, "python", "import time; time.sleep(0.5); print('real')")
         ports = []
-        for each in garbage:
+        for data in garbage:
             peer = dial(both.port)
-            peer.write(each)
+            peer.write(data)
             peer.drain()
             ports.append(peer.port)
         for each in false:

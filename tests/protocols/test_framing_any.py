@@ -63,7 +63,11 @@ def messages(draw: st.DrawFn) -> list[Message]:
     for number in range(draw(st.integers(1, 8))):
         name, kind = f"t.{number}", draw(st.integers(0, 4))
         one, two = filled(draw(SIZES), number), filled(draw(SIZES), -number)
-        fields = {"outcome": "success", "isolation": "none", "detail": draw(st.text(max_size=9))}
+        fields: dict[str, Any] = {
+            "outcome": "success",
+            "isolation": "none",
+            "detail": draw(st.text(max_size=9)),
+        }
         made_here.append(
             [
                 Ping(beat=number),
