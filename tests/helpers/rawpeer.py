@@ -71,10 +71,12 @@ class Peer:
         return header
 
     def hears(self, verb: str) -> Header:
-        """Read until a verb comes."""
+        """Read until a verb comes, and live: Pings are answered."""
         while (header := self.next()) is not None:
             if header["verb"] == verb:
                 return header
+            if header["verb"] == "Ping":
+                self.write(line("Pong", beat=header["beat"]))
         raise AssertionError(f"the connection ended before {verb}; {self.verbs()}")
 
     def nags(self, pause: float, taste: int = 0) -> float:

@@ -163,8 +163,7 @@ def test_o39_a_task_that_each_worker_drops_is_final_after_its_attempts(tmp_path:
         return FalseWorker(script, once=False)
 
     false = [drops(number) for number in range(3)]
-    options = (*(f"--worker={each.address}" for each in false), *QUICK)
-    with parts(tmp_path, *options) as both:
+    with parts(tmp_path, *(f"--worker={each.address}" for each in false)) as both:
         linked(both, "w0", "w1", "w2")
         document = result(submit(both.system, "python:poison", attempts=3))
         assert document["outcome"] in ("network_fail", "internal_fail")
