@@ -35,7 +35,31 @@ class _Partial:
         for size in self.sizes:
             payloads.append(bytes(memoryview(self.body)[start : start + size]))
             start += size
-        return decode(self.header, payloads)
+        try:
+            return decode(self.header, payloads)
+        except RecursionError:  # a field that is wrong is shown, and may be nested deeply
+            raise ProtocolError(f"{self.header['verb']} is malformed: nested too deeply") from None
+
+
+def _read(line: bytes) -> Any:
+    """Read strict JSON: by itself the library takes UTF-16 too, NaN, and halves of characters.
+
+    Raises:
+        ValueError: it is not UTF-8 or not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    value = json.loads(line.decode(), parse_constant=_no_number)
+    if b"\\u" in line:
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate has no UTF-8
+    return value
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 class Inbox:
@@ -95,9 +119,9 @@ class Inbox:
 
     def _parse(self, line: bytes) -> dict[str, Any]:
         try:
-            header = json.loads(line)
+            header = _read(line)
         except (ValueError, RecursionError):
-            raise ProtocolError("a header line must be one JSON object") from None
+            raise ProtocolError("a header line must be one JSON object in UTF-8") from None
         if not isinstance(header, dict) or not isinstance(header.get("verb"), str):
             raise ProtocolError("a header line must be one JSON object with a verb")
         verb = header["verb"]
@@ -109,8 +133,8 @@ class Inbox:
             raise ProtocolError(f"{verb} is not this side's to send")
         return header
 
-    def _open(self, number: object, partial: _Partial) -> None:
-        if isinstance(number, bool) or not isinstance(number, int) or number in self._streams:
+    def _open(self, number: Any, partial: _Partial) -> None:
+        if not _is_whole(number) or number in self._streams:
             raise ProtocolError("a stream needs a new whole number")
         if len(self._streams) >= MAX_STREAMS or not partial.missing:
             raise ProtocolError(f"at most {MAX_STREAMS} streams at a time, none of them empty")
@@ -118,12 +142,12 @@ class Inbox:
         self._streams[number] = partial
 
     def _frame(self, header: dict[str, Any]) -> None:
-        number = header.get("stream")
-        partial = self._streams.get(number) if isinstance(number, int) else None
+        number: Any = header.get("stream")
+        partial = self._streams.get(number) if _is_whole(number) else None
         if partial is None:
             raise ProtocolError("Data for a stream that is not open")
         sizes = header.get("payload")
-        if not isinstance(sizes, list) or len(sizes) != 1 or not isinstance(sizes[0], int):
+        if not isinstance(sizes, list) or len(sizes) != 1 or not _is_whole(sizes[0]):
             raise ProtocolError("Data has one payload")
         if not 1 <= sizes[0] <= min(FRAME, partial.missing):
             raise ProtocolError(f"Data must be 1 to {FRAME} bytes and no more than was announced")

@@ -16,6 +16,8 @@ from runyard.protocols.heartbeat import Heartbeat
 from runyard.protocols.inbox import Inbox
 from runyard.protocols.messages import Error, Message, Ping, Pong
 from runyard.protocols.outbox import FRAME, Outbox
+from runyard.protocols.prompt import make_prompt
+from runyard.protocols.texts import one_line
 from runyard.protocols.verbs import known_in
 
 MAX_HEADER = 64 * 1024
@@ -24,6 +26,10 @@ HANDSHAKE_S = 5.0
 CLOSE_S = 2.0
 MOST_HELD = 1024 * 1024
 """Bytes of control messages that may wait for a peer that does not read."""
+MOST_BULK = 512 * 1024 * 1024
+"""Bytes of payloads that may."""
+MOST_A_TURN = 256
+"""Header lines that one link has us read before everybody else has their turn."""
 
 log = Logger()
 
@@ -53,6 +59,9 @@ class MessageReceiver(LineReceiver):
         self._outbox: Outbox | None = None
         self._heartbeat: Heartbeat | None = None
         self._deadline: IDelayedCall | None = None
+        self._turn: IDelayedCall | None = None
+        self._receiving = False
+        self._taken = 0
         self._why = ""
 
     @property
@@ -62,6 +71,7 @@ class MessageReceiver(LineReceiver):
 
     def connectionMade(self) -> None:
         """Start the handshake's clock."""
+        make_prompt(self.transport)
         self._outbox = Outbox(self.transport, MAX_HEADER, self.busy_changed)
         self._deadline = self.clock.callLater(
             HANDSHAKE_S, self.refuse, f"no proof within {HANDSHAKE_S:g} s"
@@ -73,7 +83,10 @@ class MessageReceiver(LineReceiver):
         self._inbox.version = self.version
         self.MAX_LENGTH = MAX_HEADER
         self._cancel_deadline()
-        self._heartbeat = Heartbeat(self.clock, interval, silence, self.ping, self._silent)
+        self._heartbeat = Heartbeat(
+            self.clock, interval, silence, self.ping, self._cut,
+            blocked=lambda: self._outbox.blocked if self._outbox is not None else 0,
+        )  # fmt: skip
 
     def send(self, message: Message) -> None:
         """Send a message; nothing happens when the connection is gone already."""
@@ -82,7 +95,7 @@ class MessageReceiver(LineReceiver):
         if not known_in(self.version, message.verb):
             raise ValueError(f"{message.verb} on a link of version {self.version}")
         self._outbox.send(message)
-        if self._outbox.held > MOST_HELD:
+        if self._outbox.held > MOST_HELD or self._outbox.bulk > MOST_BULK:
             self.refuse("it does not read what it is sent")
 
     def refuse(self, reason: str) -> None:
@@ -91,7 +104,8 @@ class MessageReceiver(LineReceiver):
             return
         self._why = reason
         log.warn("link with {peer} closed: {reason}", peer=self._peer(), reason=reason)
-        self.send(Error(reason=reason[:512]))
+        if self._outbox is not None:  # not by `send`, which may have come here itself
+            self._outbox.send(Error(reason=reason[:512]))
         self.close()
 
     def close(self) -> None:
@@ -100,6 +114,7 @@ class MessageReceiver(LineReceiver):
             return
         self.closing = True
         self._cancel_deadline()
+        self._cancel_turn()
         self.busy_changed()
         if self._outbox is not None:
             self._outbox.stopProducing()
@@ -110,16 +125,27 @@ class MessageReceiver(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """Feed at most 64 KiB at a time: LineReceiver is quadratic in what it buffers."""
+        if self._receiving:  # what raw mode gives back, from inside of the loop below
+            super().dataReceived(data)
+            return
         if self._heartbeat is not None:
             self._heartbeat.alive()
-        for start in range(0, len(data), FRAME):
-            if not self.closing:
-                super().dataReceived(data[start : start + FRAME])
+        self._receiving, self._taken = True, 0
+        try:
+            for start in range(0, len(data) or 1, FRAME):
+                if not self.closing:
+                    super().dataReceived(data[start : start + FRAME])
+        finally:
+            self._receiving = False
 
     def lineReceived(self, line: bytes) -> None:
         """Take a header line."""
         if self.closing:
             return
+        self._taken += 1
+        if self._taken == MOST_A_TURN:
+            self.pauseProducing()
+            self._turn = self.clock.callLater(0, self._next_turn)
         try:
             message = self._inbox.line(line)
             if self._inbox.expected:
@@ -150,6 +176,10 @@ class MessageReceiver(LineReceiver):
         if not self._inbox.expected:
             self.setLineMode(rest)
 
+    def _next_turn(self) -> None:
+        self._turn = None
+        self.resumeProducing()
+
     def lineLengthExceeded(self, line: bytes) -> None:
         """Say so before closing; the default drops the connection silently."""
         self.refuse(f"a header line may hold {self.MAX_LENGTH} bytes")
@@ -168,16 +198,16 @@ class MessageReceiver(LineReceiver):
 
     def on_error(self, message: Error) -> None:
         """The peer closes; so do we."""
-        self._why = f"the peer says: {message.reason}"
-        log.warn(
-            "link with {peer} closed by it: {reason}", peer=self._peer(), reason=message.reason
-        )
+        reason = one_line(message.reason)
+        self._why = f"the peer says: {reason}"
+        log.warn("link with {peer} closed by it: {reason}", peer=self._peer(), reason=reason)
         self.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop everything that was timed, then tell."""
         self.closing = True
         self._cancel_deadline()
+        self._cancel_turn()
         if self._heartbeat is not None:
             self._heartbeat.stop()
         if self._outbox is not None:
@@ -195,9 +225,9 @@ class MessageReceiver(LineReceiver):
         """Ask the peer for a sign of life."""
         self.send(Ping())
 
-    def _silent(self, seconds: float) -> None:
-        self._why = f"nothing came for {seconds:g} s"
-        log.warn("link with {peer} cut: {why}", peer=self._peer(), why=self._why)
+    def _cut(self, why: str) -> None:
+        self._why = why
+        log.warn("link with {peer} cut: {why}", peer=self._peer(), why=why)
         self._abort()
 
     def _abort(self) -> None:
@@ -208,6 +238,11 @@ class MessageReceiver(LineReceiver):
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
+
+    def _cancel_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+        self._turn = None
 
     def _peer(self) -> str:
         return str(self.transport.getPeer()) if self.transport is not None else "nobody"

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IConsumer, IPushProducer
 from zope.interface import implementer
 
 from runyard.protocols.messages import Message
-from runyard.protocols.verbs import encode
+from runyard.protocols.verbs import PAYLOADS, encode
 
 FRAME = 64 * 1024
 MAX_STREAMS = 4
@@ -40,10 +40,12 @@ class Outbox:
 
     A message whose payloads exceed one frame travels as its header with a ``stream`` number, then
     as ``Data`` frames; up to four streams take turns, and control lines go between their frames, so
-    a ``Cancel`` waits behind at most what the transport already holds.
+    a ``Cancel`` waits behind at most what the transport already holds. While the peer does not
+    read, smaller payloads wait their turn in the same way.
 
     Attributes:
         held: Bytes of control messages that were written while the peer did not read.
+        bulk: Bytes of payloads that wait their turn.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Outbox:
         self._streams: deque[_Stream] = deque()
         self._waiting: deque[_Stream] = deque()
         self.held = 0
+        self.bulk = 0
         self._numbers = 0
+        self._pauses = 0
         self._paused = False
         self._stopped = False
         consumer = IConsumer(transport, None)
@@ -67,6 +71,11 @@ class Outbox:
         """Whether the peer reads slower than we write."""
         return self._paused
 
+    @property
+    def blocked(self) -> int:
+        """0 while the peer reads; else the number of the present stop, each has its own."""
+        return self._pauses if self._paused else 0
+
     def send(self, message: Message) -> None:
         """Write a message, or queue it as a stream.
 
@@ -76,7 +85,9 @@ class Outbox:
         header, payloads = encode(message)
         if payloads:
             header["payload"] = [len(p) for p in payloads]
-        if sum(len(p) for p in payloads) <= FRAME:
+        size = sum(len(p) for p in payloads)
+        may_stream = sum(PAYLOADS[message.verb].values()) > FRAME
+        if size <= FRAME and not (size and may_stream and self._paused):
             parts = [self._line(header), *payloads]
             if self._paused:
                 self.held += sum(len(part) for part in parts)
@@ -85,7 +96,7 @@ class Outbox:
         self._numbers += 1
         header["stream"] = self._numbers
         self._line(header)
-        size = sum(len(p) for p in payloads)
+        self.bulk += size
         self._waiting.append(_Stream(self._numbers, header, _frames(payloads), size))
         self._pump()
 
@@ -117,12 +128,16 @@ class Outbox:
             return
         piece = next(stream.frames)
         stream.left -= len(piece)
+        self.bulk -= len(piece)
         header = {"verb": "Data", "stream": stream.number, "payload": [len(piece)]}
         self._write(self._line(header), piece)
 
     def pauseProducing(self) -> None:
-        """Stop sending bulk: the transport's buffer is full."""
+        """Stop sending bulk: the transport's buffer is full, which it says again at each write."""
+        if self._paused:
+            return
         self._paused = True
+        self._pauses += 1
         self._changed()
 
     def resumeProducing(self) -> None:
@@ -138,3 +153,4 @@ class Outbox:
         self._stopped = True
         self._streams.clear()
         self._waiting.clear()
+        self.bulk = 0

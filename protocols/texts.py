@@ -1,4 +1,4 @@
-"""Lists of texts as bytes: each ends with NUL, which none of them can hold."""
+"""Texts of others: lists of them as bytes, each ended by NUL; and one as a log may show it."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ def split_texts(data: bytes) -> tuple[str, ...]:
         return tuple(text.decode() for text in texts)
     except UnicodeDecodeError:
         raise ProtocolError("a text is not UTF-8") from None
+
+
+def one_line(text: str) -> str:
+    """Give a text as a log may show it: what is not printable, line ends first, is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
