@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from runyard.daemon.tls import is_tls, loss_text
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.heartbeat import Heartbeat
 from runyard.protocols.inbox import Inbox
@@ -23,6 +25,9 @@ HANDSHAKE_S = 5.0
 CLOSE_S = 2.0
 MOST_HELD = 1024 * 1024
 """Bytes of control messages that may wait for a peer that does not read."""
+
+TLS_RECORD = b"\x16\x03"
+"""How TLS begins; no line does."""
 
 log = Logger()
 
@@ -49,6 +54,7 @@ class MessageReceiver(LineReceiver):
         self._heartbeat: Heartbeat | None = None
         self._deadline: IDelayedCall | None = None
         self._why = ""
+        self._heard = False
 
     @property
     def busy(self) -> bool:
@@ -58,9 +64,13 @@ class MessageReceiver(LineReceiver):
     def connectionMade(self) -> None:
         """Start the handshake's clock."""
         self._outbox = Outbox(self.transport, MAX_HEADER, self.busy_changed)
-        self._deadline = self.clock.callLater(
-            HANDSHAKE_S, self.refuse, f"no proof within {HANDSHAKE_S:g} s"
-        )
+        self._deadline = self.clock.callLater(HANDSHAKE_S, self._late)
+
+    def _late(self) -> None:
+        self.refuse(f"no proof within {HANDSHAKE_S:g} s")
+        if not self._heard and is_tls(self.transport):
+            # A close in order would wait for a TLS handshake that never came.
+            self._abort()
 
     def prove(self, interval: float, silence: float) -> None:
         """Both proofs are good: allow the working verbs and watch over the peer's life."""
@@ -104,6 +114,9 @@ class MessageReceiver(LineReceiver):
         """Feed at most 64 KiB at a time: LineReceiver is quadratic in what it buffers."""
         if self._heartbeat is not None:
             self._heartbeat.alive()
+        if not self._heard and data.startswith(TLS_RECORD):
+            self.refuse("it speaks TLS where this side expects none")
+        self._heard = True
         for start in range(0, len(data), FRAME):
             if not self.closing:
                 super().dataReceived(data[start : start + FRAME])
@@ -168,13 +181,17 @@ class MessageReceiver(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop everything that was timed, then tell."""
+        why = self._why or loss_text(reason)
+        if not (self.closing or self.proven) and (self._heard or not reason.check(ConnectionDone)):
+            # Of one that said nothing and left in order, a probe's, nothing is logged.
+            log.warn("link with {peer} ended before the proofs: {why}", peer=self._peer(), why=why)
         self.closing = True
         self._cancel_deadline()
         if self._heartbeat is not None:
             self._heartbeat.stop()
         if self._outbox is not None:
             self._outbox.stopProducing()
-        self.link_lost(self._why or reason.getErrorMessage())
+        self.link_lost(why)
         self.lost.callback(None)
 
     def busy_changed(self) -> None:

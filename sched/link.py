@@ -7,10 +7,12 @@ import random
 from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from runyard.daemon.tls import binding
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.ids import new_token
 from runyard.protocols.lines import MessageReceiver
@@ -35,6 +37,7 @@ from runyard.sched.translate import ended_of
 
 DIAL_S = 0.05
 DIAL_MOST_S = 2.0
+DIAL_TWIN_S = 15.0
 
 log = Logger()
 
@@ -78,11 +81,15 @@ class WorkerConnection(MessageReceiver):
         common = set(message.versions) & set(VERSIONS)
         if self._hello is not None or not common:
             raise ProtocolError(f"one Hello with a version of {list(VERSIONS)} is expected")
+        if self._link.is_twin(message):
+            self.close()
+            return
         settings = self._link.settings
         self._hello = message
         self._shake = Handshake(
-            max(common), message.name, message.boot, settings.name, message.nonce, self._nonce
-        )
+            max(common), message.name, message.boot, settings.name, message.nonce, self._nonce,
+            binding(self.transport),
+        )  # fmt: skip
         welcome = Welcome(
             version=max(common), name=settings.name, heartbeat=settings.heartbeat,
             silence=settings.silence, nonce=self._nonce,
@@ -155,6 +162,23 @@ def _jitter() -> float:
     return random.random() * DIAL_S  # noqa: S311 (it spreads dials, it hides nothing)
 
 
+class _Dialler(ClientService):
+    """Ends its connection as the protocol does: in order, and by force where that takes long.
+
+    By itself it would wait for a peer that hangs, and over TLS for a registered producer.
+    """
+
+    def __init__(self, link: WorkerLink, endpoint: IStreamClientEndpoint) -> None:
+        super().__init__(endpoint, link, retryPolicy=link.pause, clock=link.clock)
+        self._link = link
+
+    def stopService(self) -> Deferred[None]:
+        """Hang up; fires when the connection is gone."""
+        self._link.hang_up()
+        stopping: Deferred[None] = super().stopService()
+        return stopping
+
+
 class WorkerLink(Factory):
     """Keeps one address dialled, with a back-off that stays well below every lease.
 
@@ -179,16 +203,38 @@ class WorkerLink(Factory):
         self._roster = roster
         self._session: WorkerSession | None = None
         self._fruitless = 0
+        self._twin = False
+        self._newest: WorkerConnection | None = None
         self._backoff = backoffPolicy(DIAL_S, DIAL_MOST_S, factor=1.5, jitter=_jitter)
-        self.service = ClientService(endpoint, self, retryPolicy=self._pause, clock=clock)
+        self.service = _Dialler(self, endpoint)
 
-    def _pause(self, failures: int) -> float:
+    def pause(self, failures: int) -> float:
         """Give the seconds until the next dial; one that proves nothing is a failure too."""
+        if self._twin:
+            return DIAL_TWIN_S
         return self._backoff(max(failures, self._fruitless))
 
     def buildProtocol(self, addr: IAddress | None) -> WorkerConnection:
         """Make the protocol of a new connection."""
-        return WorkerConnection(self)
+        self._newest = WorkerConnection(self)
+        return self._newest
+
+    def hang_up(self) -> None:
+        """Close the connection, if there is one."""
+        if self._newest is not None:
+            self._newest.close()
+
+    def is_twin(self, hello: Hello) -> bool:
+        """Whether this process is linked by another of its addresses: this one waits its turn."""
+        other = self._roster.workers.get(hello.name)
+        twin = other is not None and other is not self.worker and other.boot == hello.boot
+        if twin and not self._twin and other is not None:
+            log.info(
+                "{address} is another address of worker {name}, which is linked at {other}",
+                address=self.address, name=other.name, other=other.address,
+            )  # fmt: skip
+        self._twin = twin
+        return twin
 
     @property
     def linked(self) -> Worker | None:
