@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -73,12 +72,11 @@ def test_an_impossible_address_is_refused_with_its_reason(text: str, why: str) -
     ],
 )  # fmt: skip
 def test_what_leaves_the_machine_is_tls(text: str, tls: bool) -> None:
-    reactor = MemoryReactorClock()
+    reactor: Any = MemoryReactorClock()
     address = dialled(reactor, parse(text))
     factory: Any = None
     pending = address.connect(factory)
-    ((_, _, used, _, _),) = reactor.tcpClients
+    used: Any = reactor.tcpClients[0][2]
     pending.addErrback(lambda _: None)
     assert isinstance(used._wrappedFactory, TLSMemoryBIOFactory) is tls
     assert repr(address) == str(parse(text))
-    assert isinstance(reactor, Clock)

@@ -10,7 +10,9 @@ from secured import SecuredPair, warnings
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from runyard.sched.addresses import TcpPlace
 from runyard.sched.names import ANSWER_S, RESOLVE_S, NamedWorkers
@@ -25,6 +27,7 @@ class FakeLink:
         self.service = Service()
 
 
+@implementer(IHostnameResolver)
 class FakeResolver:
     """Answers with `found`; does not while that is None; raises what is an error."""
 
@@ -33,7 +36,14 @@ class FakeResolver:
         self.asked = 0
         self.pending: list[Any] = []
 
-    def resolveHostName(self, receiver: Any, host: str, port: int = 0, *more: Any) -> Any:
+    def resolveHostName(
+        self,
+        receiver: Any,
+        host: str,
+        portNumber: int = 0,
+        addressTypes: Any = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
         assert host == "workers.example"
         self.asked += 1
         if isinstance(self.found, Exception):
@@ -54,7 +64,7 @@ class FakeResolver:
 class Named:
     def __init__(self) -> None:
         self.clock = Clock()
-        self.resolver: Any = FakeResolver()
+        self.resolver = FakeResolver()
         self.links: dict[str, FakeLink] = {}
         self.service = NamedWorkers(
             self.clock, self.resolver, TcpPlace("workers.example", 7070), self.make, PATIENCE_S
