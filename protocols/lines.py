@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -182,8 +182,9 @@ class MessageReceiver(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop everything that was timed, then tell."""
         why = self._why or loss_text(reason)
-        if not (self.closing or self.proven) and (self._heard or not reason.check(ConnectionDone)):
-            # Of one that said nothing and left in order, a probe's, nothing is logged.
+        gone = reason.check(ConnectionDone, ConnectionLost)
+        if not (self.closing or self.proven) and (self._heard or not gone):
+            # Of one that said nothing and left, as a probe's does, nothing is logged.
             log.warn("link with {peer} ended before the proofs: {why}", peer=self._peer(), why=why)
         self.closing = True
         self._cancel_deadline()

@@ -220,6 +220,21 @@ def test_who_does_not_speak_tls_is_gone_by_the_deadline_with_one_line(talk: byte
     finish(pair)
 
 
+@pytest.mark.parametrize("peer", [FAR, NEAR], ids=["TLS", "plain"])
+def test_of_a_probe_that_only_connects_nothing_is_said(peer: IPv4Address) -> None:
+    pair = SecuredPair()
+    server: Any = Door(pair.clock, pair.factory).buildProtocol(peer)
+    probe = Relay()
+    probe.other = Relay()
+    with warnings() as told:
+        line = pump(pair.clock, server, probe)
+        probe.transport.loseConnection()  # type: ignore[union-attr]
+        line.flush()
+    assert told == []
+    assert len(pair.factory.links) == 1
+    finish(pair)
+
+
 def test_strangers_are_counted_and_too_many_are_not_let_in() -> None:
     pair = SecuredPair()
     door = Door(pair.clock, pair.factory)
