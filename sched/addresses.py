@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from runyard.daemon.tls import ClientOptions, is_loopback
 
-CONNECT_S = 10.0
+CONNECT_S = 3.0
 UNIX_PATH_BYTES = 107
 FORMS = "unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"
 LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
