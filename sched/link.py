@@ -6,8 +6,7 @@ import random
 
 from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import Deferred
+from twisted.application.internet import backoffPolicy
 from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -31,6 +30,7 @@ from runyard.protocols.messages import (
 )
 from runyard.protocols.messages import Refused as RefusedMessage
 from runyard.protocols.proofs import Handshake, controller_proof, worker_proven
+from runyard.sched.dialler import Dialler
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.session import WorkerSession
 from runyard.sched.translate import ended_of
@@ -162,23 +162,6 @@ def _jitter() -> float:
     return random.random() * DIAL_S  # noqa: S311 (it spreads dials, it hides nothing)
 
 
-class _Dialler(ClientService):
-    """Ends its connection as the protocol does: in order, and by force where that takes long.
-
-    By itself it would wait for a peer that hangs, and over TLS for a registered producer.
-    """
-
-    def __init__(self, link: WorkerLink, endpoint: IStreamClientEndpoint) -> None:
-        super().__init__(endpoint, link, retryPolicy=link.pause, clock=link.clock)
-        self._link = link
-
-    def stopService(self) -> Deferred[None]:
-        """Hang up; fires when the connection is gone."""
-        self._link.hang_up()
-        stopping: Deferred[None] = super().stopService()
-        return stopping
-
-
 class WorkerLink(Factory):
     """Keeps one address dialled, with a back-off that stays well below every lease.
 
@@ -206,7 +189,7 @@ class WorkerLink(Factory):
         self._twin = False
         self._newest: WorkerConnection | None = None
         self._backoff = backoffPolicy(DIAL_S, DIAL_MOST_S, factor=1.5, jitter=_jitter)
-        self.service = _Dialler(self, endpoint)
+        self.service = Dialler(clock, endpoint, self, self.pause, self.hang_up)
 
     def pause(self, failures: int) -> float:
         """Give the seconds until the next dial; one that proves nothing is a failure too."""
