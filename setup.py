@@ -20,7 +20,8 @@ setup(
     package_data={"runyard.sched": ["page/*"]},
     packages=[*FOLDERS, "twisted.plugins"],
     install_requires=[
-        "Twisted>=24.10,<27",
+        "Twisted[tls]>=24.10,<27",
+        "pyOpenSSL>=25",
         "klein>=24.8,<25",
         "werkzeug>=3.1,<4",
         "attrs>=24.2",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
+from runyard.daemon.tls import is_tls, loss_text
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.heartbeat import Heartbeat
 from runyard.protocols.inbox import Inbox
@@ -30,6 +32,9 @@ MOST_BULK = 512 * 1024 * 1024
 """Bytes of payloads that may."""
 MOST_A_TURN = 256
 """Header lines that one link has us read before everybody else has their turn."""
+
+TLS_RECORD = b"\x16\x03"
+"""How TLS begins; no line does."""
 
 log = Logger()
 
@@ -63,6 +68,7 @@ class MessageReceiver(LineReceiver):
         self._receiving = False
         self._taken = 0
         self._why = ""
+        self._heard = False
 
     @property
     def busy(self) -> bool:
@@ -73,9 +79,13 @@ class MessageReceiver(LineReceiver):
         """Start the handshake's clock."""
         make_prompt(self.transport)
         self._outbox = Outbox(self.transport, MAX_HEADER, self.busy_changed)
-        self._deadline = self.clock.callLater(
-            HANDSHAKE_S, self.refuse, f"no proof within {HANDSHAKE_S:g} s"
-        )
+        self._deadline = self.clock.callLater(HANDSHAKE_S, self._late)
+
+    def _late(self) -> None:
+        self.refuse(f"no proof within {HANDSHAKE_S:g} s")
+        if not self._heard and is_tls(self.transport):
+            # A close in order would wait for a TLS handshake that never came.
+            self._abort()
 
     def prove(self, interval: float, silence: float) -> None:
         """Both proofs are good: allow the working verbs and watch over the peer's life."""
@@ -130,6 +140,9 @@ class MessageReceiver(LineReceiver):
             return
         if self._heartbeat is not None:
             self._heartbeat.alive()
+        if not self._heard and data.startswith(TLS_RECORD):
+            self.refuse("it speaks TLS where this side expects none")
+        self._heard = True
         self._receiving, self._taken = True, 0
         try:
             for start in range(0, len(data) or 1, FRAME):
@@ -205,6 +218,11 @@ class MessageReceiver(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Stop everything that was timed, then tell."""
+        why = self._why or loss_text(reason)
+        gone = reason.check(ConnectionDone, ConnectionLost)
+        if not (self.closing or self.proven) and (self._heard or not gone):
+            # Of one that said nothing and left, as a probe's does, nothing is logged.
+            log.warn("link with {peer} ended before the proofs: {why}", peer=self._peer(), why=why)
         self.closing = True
         self._cancel_deadline()
         self._cancel_turn()
@@ -212,7 +230,7 @@ class MessageReceiver(LineReceiver):
             self._heartbeat.stop()
         if self._outbox is not None:
             self._outbox.stopProducing()
-        self.link_lost(self._why or reason.getErrorMessage())
+        self.link_lost(why)
         self.lost.callback(None)
 
     def busy_changed(self) -> None:

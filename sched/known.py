@@ -51,6 +51,13 @@ class KnownWorkers:
         known.worker.draining = False
         return known.worker, known.session
 
+    def linked_elsewhere(self, hello: Hello, address: str) -> str | None:
+        """Give the address by which a process is linked now, where that is another than this."""
+        known = self._by_name.get(hello.name)
+        if known is None or known.session.boot != hello.boot or known.address == address:
+            return None
+        return known.address if known.session.linked_now else None
+
     def dead(self, name: str, address: str, why: str) -> None:
         """The process of this name at this address is proven to be gone."""
         known = self._by_name.get(name)

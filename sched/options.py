@@ -8,6 +8,7 @@ from twisted.python import usage
 
 from runyard.daemon.options import OneLineOptions, seconds, task_files, whole
 from runyard.protocols.limits import KIB, MIB
+from runyard.sched.addresses import AddressError, parse
 from runyard.sched.limits import LimitPolicy
 
 
@@ -98,8 +99,14 @@ class Options(OneLineOptions):
         self["python"].append(value)
 
     def opt_worker(self, value: str) -> None:
-        """A worker's address, unix:PATH or tcp:127.0.0.1:PORT; repeatable."""
-        self["worker"].append(value)
+        """A worker's address: unix:PATH, tcp:HOST:PORT or tls:HOST:PORT; repeatable."""
+        try:
+            place = parse(value)
+        except AddressError as error:
+            raise usage.UsageError(f"--worker {value}: {error}") from None
+        if place in self["worker"]:
+            raise usage.UsageError(f"--worker {value}: it is given twice")
+        self["worker"].append(place)
 
     def opt_api_keys(self, value: str) -> None:
         """Not supported yet."""

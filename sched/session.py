@@ -114,6 +114,11 @@ class WorkerSession:
         return self.connection is not None and not self.connection.closing
 
     @property
+    def resuming(self) -> bool:
+        """Whether the worker has yet to tell what it knows."""
+        return self._resuming
+
+    @property
     def in_doubt(self) -> bool:
         """Whether attempts wait for a link that may come back."""
         return self.connection is None and bool(self._pending)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, MultiService
-from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
 
@@ -25,7 +24,7 @@ from runyard.daemon.keys import (
 )
 from runyard.daemon.signals import stop_on_signals
 from runyard.protocols.limits import MIB
-from runyard.sched.addresses import Address, dialled
+from runyard.sched.addresses import UNIX_PATH_BYTES, Place, TcpPlace, UnixPlace, dialled
 from runyard.sched.attempts import Timing
 from runyard.sched.backlog import Backlog
 from runyard.sched.browser import BrowserRules
@@ -35,6 +34,7 @@ from runyard.sched.http import Api
 from runyard.sched.known import KnownWorkers
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.local import LocalWorker, command
+from runyard.sched.names import NamedWorkers
 from runyard.sched.options import Options
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.service import SchedulerService, banner
@@ -44,7 +44,6 @@ from runyard.sched.web import BoundedSite, WebLimits
 
 KEEP_TASKS = 10_000
 KEEP_BYTES = 256 * MIB
-UNIX_PATH_BYTES = 107
 
 
 def makeService(options: Options) -> MultiService:
@@ -92,8 +91,8 @@ def _build(reactor: Any, options: Options) -> MultiService:
         )  # fmt: skip
         return BoundedSite(api.app.resource(), reactor, _web_limits(options), gate)
 
-    def link(endpoint: Any, address: str) -> WorkerLink:
-        return WorkerLink(reactor, endpoint, address, links_of, roster, known)
+    def link(place: Place) -> WorkerLink:
+        return WorkerLink(reactor, dialled(reactor, place), str(place), links_of, roster, known)
 
     service = SchedulerService(
         reactor,
@@ -105,7 +104,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
         dispatcher,
         tickets,
         roster,
-        _links(reactor, options, state, link),
+        _links(reactor, options, state, link, links_of.leases.hold(links_of.leases.durable)),
         pool,
         options["drain-timeout"],
     )
@@ -128,13 +127,24 @@ def _web_limits(options: Options) -> WebLimits:
     )
 
 
-MakeLink = Callable[[Any, str], WorkerLink]
+MakeLink = Callable[[Place], WorkerLink]
 
 
-def _links(reactor: Any, options: Options, state: Path, link: MakeLink) -> list[IService]:
+def _links(
+    reactor: Any, options: Options, state: Path, link: MakeLink, patience: float
+) -> list[IService]:
     if options["worker"]:
-        return [link(dialled(reactor, address), address).service for address in options["worker"]]
+        return [_dialler(reactor, place, link, patience) for place in options["worker"]]
+    return _local_workers(reactor, options, state, link)
 
+
+def _dialler(reactor: Any, place: Place, link: MakeLink, patience: float) -> IService:
+    if isinstance(place, TcpPlace) and place.named:
+        return NamedWorkers(reactor, reactor.nameResolver, place, link, patience)
+    return link(place).service
+
+
+def _local_workers(reactor: Any, options: Options, state: Path, link: MakeLink) -> list[IService]:
     def hopeless(why: str) -> None:
         fail(reactor, "scheduler", why)
 
@@ -148,8 +158,7 @@ def _links(reactor: Any, options: Options, state: Path, link: MakeLink) -> list[
                 f"--state: {path} is too long for a unix socket ({UNIX_PATH_BYTES} bytes)"
             )
         argv = command(state, name, _worker_options(options))
-        link_of = link(Address(UNIXClientEndpoint(reactor, path), f"unix:{path}"), f"unix:{path}")
-        found.append(LocalWorker(reactor, folder, argv, link_of, hopeless))
+        found.append(LocalWorker(reactor, folder, argv, link(UnixPlace(path)), hopeless))
     return found
 
 

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from runyard.daemon.tls import binding
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.ids import new_token
 from runyard.protocols.lines import MessageReceiver
@@ -90,8 +91,9 @@ class ControllerLink(MessageReceiver):
         self.version = message.version
         identity, credentials = self._server.identity, self._server.credentials
         shake = Handshake(
-            message.version, identity.name, identity.boot, message.name, self._nonce, message.nonce
-        )
+            message.version, identity.name, identity.boot, message.name, self._nonce,
+            message.nonce, binding(self.transport),
+        )  # fmt: skip
         if not controller_proven(credentials.controller_key, shake, message.proof):
             raise ProtocolError("the controller's proof is wrong")
         self.send(Proof(proof=worker_proof(credentials.fleet_secret, shake)))
@@ -217,6 +219,11 @@ class WorkerFactory(Factory):
         link = ControllerLink(self)
         self.links.add(link)
         return link
+
+    @property
+    def unproven(self) -> int:
+        """How many connections have not proven anything yet."""
+        return len(self.links) - len(self._proven)
 
     def session(self, controller: str) -> Session:
         """Give a controller's session; it outlives its links while it holds anything."""

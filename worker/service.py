@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -38,6 +36,7 @@ class WorkerService(Service):
         endpoint: IStreamServerEndpoint,
         address: str,
         factory: WorkerFactory,
+        door: IProtocolFactory,
         executor: Executor,
         jobs: JobsFolder,
         drain_timeout: float,
@@ -46,6 +45,7 @@ class WorkerService(Service):
         self._endpoint = endpoint
         self._address = address
         self._factory = factory
+        self._door = door
         self._executor = executor
         self._jobs = jobs
         self._drain_timeout = drain_timeout
@@ -55,14 +55,7 @@ class WorkerService(Service):
     def privilegedStartService(self) -> None:
         """Listen first: a port that cannot be had ends the process with a word why."""
         super().privilegedStartService()
-        self._port = bound("worker", self._address, self._endpoint.listen(self._factory))
-        host = self._port.getHost()
-        if isinstance(host, (IPv4Address, IPv6Address)) and not ip_address(host.host).is_loopback:
-            die(
-                "worker",
-                f"--listen {self._address}: links that leave this machine need TLS, which is not"
-                " supported yet; add interface=127.0.0.1",
-            )
+        self._port = bound("worker", self._address, self._endpoint.listen(self._door))
 
     def startService(self) -> None:
         """Make the slots ready, once the port is ours."""

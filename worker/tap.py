@@ -34,6 +34,7 @@ from runyard.daemon.options import OneLineOptions, seconds, task_files, whole
 from runyard.daemon.signals import stop, stop_on_signals
 from runyard.protocols.ids import new_token
 from runyard.protocols.tasks import Reason
+from runyard.worker.door import Door
 from runyard.worker.executor import Executor
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import Credentials, Identity, WorkerFactory
@@ -74,6 +75,11 @@ class Options(OneLineOptions):
     ]  # fmt: skip
     optFlags = [
         ["allow-unsandboxed", None, "Run tasks with isolation 'none'."],
+        [
+            "tls",
+            None,
+            "TLS also for connections from this machine, for proxies that forward a port.",
+        ],
         ["local", None, "It belongs to a scheduler of this machine: it ends when left alone."],
     ]
 
@@ -146,9 +152,11 @@ def _build(reactor: Any, options: Options) -> MultiService:
     reactor.addSystemEventTrigger("after", "shutdown", held.release)
     stop_on_signals(reactor, lambda: executor.stop_all(Reason.RESTART))
     service = MultiService()
+    door = Door(reactor, factory, always=bool(options["tls"]))
     WorkerService(
-        reactor, endpoint, options["listen"], factory, executor, jobs, options["drain-timeout"]
-    ).setServiceParent(service)
+        reactor, endpoint, options["listen"], factory, door, executor, jobs,
+        options["drain-timeout"],
+    ).setServiceParent(service)  # fmt: skip
     return service
 
 

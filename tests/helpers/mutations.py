@@ -8,7 +8,7 @@ import pytest
 
 from runyard.protocols.messages import Ack, Result, Run
 from runyard.protocols.tasks import Ended
-from runyard.sched.link import WorkerConnection
+from runyard.sched.connection import WorkerConnection
 from runyard.sched.session import Leases, WorkerSession
 from runyard.worker.link import ControllerLink
 from runyard.worker.session import Session

@@ -9,8 +9,9 @@ from twisted.internet.task import Clock
 from twisted.test.iosim import FakeTransport, IOPump, connect
 
 from runyard.protocols.tasks import Task
+from runyard.sched.connection import WorkerConnection
 from runyard.sched.known import KnownWorkers
-from runyard.sched.link import LinkSettings, WorkerConnection, WorkerLink
+from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.roster import Roster, Worker
 from runyard.worker.executor import Executor
 from runyard.worker.link import ControllerLink, Credentials, Identity, WorkerFactory

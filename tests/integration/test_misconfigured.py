@@ -33,8 +33,10 @@ SCHEDULER = [
     (["--interface=0.0.0.0"], "--allow-anonymous"),
     (["--interface=localhost"], "must be an IP address"),
     (["--silence=1", "--heartbeat=2"], "--silence must be longer"),
-    (["--worker=tcp:example.org:7070"], "TLS"),
-    (["--worker=serial:x"], "must be unix:PATH or tcp:"),
+    (["--worker=tcp:127.0.0.1:99999"], "--worker tcp:127.0.0.1:99999: a port is 1 to 65535"),
+    (["--worker=tcp:0.0.0.0:7070"], "no worker can be reached at 0.0.0.0"),
+    (["--worker=tls:w:1", "--worker=tls:w:1"], "it is given twice"),
+    (["--worker=serial:x"], "must be unix:PATH, tcp:HOST:PORT or tls:HOST:PORT"),
     (["--task-files=/nonexistent"], "--task-files /nonexistent"),
     (["--max-wait=0"], "--max-wait must be seconds"),
     (["--api-keys=x"], "not supported yet"),
@@ -72,7 +74,9 @@ def test_a_scheduler_whose_worker_cannot_start_does_not_stay(tmp_path: Path) -> 
 
 WORKER = [
     ([], "--allow-unsandboxed"),
-    (["--allow-unsandboxed", "--listen=tcp:0:interface=0.0.0.0"], "TLS"),
+    (["--allow-unsandboxed", "--listen=tcp:99999"], "port must be 0-65535"),
+    (["--allow-unsandboxed", "--listen=tcp:0:interface=192.0.2.254"], "cannot listen on tcp:0"),
+    (["--allow-unsandboxed", "--listen=tcp:0:interface=a.host"], "cannot listen on tcp:0"),
     (["--allow-unsandboxed", "--listen=nonsense:x"], "--listen nonsense:x"),
     (["--allow-unsandboxed", "--listen=unix:/" + "x" * 120], "107 bytes"),
     (["--allow-unsandboxed", "--python=python3"], "must be an absolute path"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from fakes import a_task
 from pair import Pair
 
@@ -29,7 +28,6 @@ def run_of(attempt: str, **changes: Any) -> Run:
     return Run(**{**fields, **changes})
 
 
-@pytest.mark.xfail(strict=True, reason="sched/session.py takes an Inventory at any time")
 def test_an_inventory_that_was_not_asked_for_loses_nothing() -> None:
     pair = Pair()
     results = pair.run()
@@ -37,7 +35,6 @@ def test_an_inventory_that_was_not_asked_for_loses_nothing() -> None:
     assert results == [], "its attempt still runs there, so it must not start elsewhere"
 
 
-@pytest.mark.xfail(strict=True, reason="worker/session.py enters the attempt before it is checked")
 def test_a_run_that_is_malformed_leaves_nothing_in_the_session() -> None:
     pair = Pair()
     pair.client.send(run_of("t.9", limits={"wall_s": -1}))
@@ -45,7 +42,6 @@ def test_a_run_that_is_malformed_leaves_nothing_in_the_session() -> None:
     assert pair.factory.settled
 
 
-@pytest.mark.xfail(strict=True, reason="worker/session.py replaces what it holds of the attempt")
 def test_a_run_that_comes_twice_changes_nothing_of_the_first() -> None:
     pair = Pair()
     pair.run()
@@ -56,7 +52,6 @@ def test_a_run_that_comes_twice_changes_nothing_of_the_first() -> None:
     assert session._running["t.1"] is first
 
 
-@pytest.mark.xfail(strict=True, reason="sched/translate.py asks isfinite of a huge whole number")
 def test_a_limit_of_four_thousand_digits_is_a_protocol_error(logged_failures: list[Any]) -> None:
     pair = Pair()
     pair.run()
@@ -66,7 +61,6 @@ def test_a_limit_of_four_thousand_digits_is_a_protocol_error(logged_failures: li
     assert logged_failures == []
 
 
-@pytest.mark.xfail(strict=True, reason="sched/session.py tells of each Started")
 def test_an_attempt_starts_once() -> None:
     pair = Pair()
     results = pair.run()
