@@ -17,6 +17,7 @@ from runyard.daemon.tls import ClientOptions, ServerOptions, binding, is_local, 
 from runyard.protocols.limits import MIB
 from runyard.protocols.lines import CLOSE_S, HANDSHAKE_S
 from runyard.worker.door import MOST_UNPROVEN, Door
+from runyard.worker.kept import KEEP_S
 
 PEERS = [
     (IPv4Address("TCP", "127.0.0.1", 1), True),
@@ -40,7 +41,7 @@ def finish(pair: SecuredPair) -> None:
     """End a pair, so that nothing stays timed."""
     pair.client.close()
     pair.pump.flush()
-    pair.clock.advance(pair.link.settings.hold)
+    pair.clock.advance(KEEP_S)
     pair.pump.flush()
     for job in pair.sandbox.jobs:
         if not job.done.called:
@@ -263,7 +264,7 @@ def test_no_log_holds_a_secret_or_a_binding(monkeypatch: pytest.MonkeyPatch) -> 
         bindings.append(binding(transport))
         return bindings[-1]
 
-    monkeypatch.setattr("runyard.sched.link.binding", noted)
+    monkeypatch.setattr("runyard.sched.connection.binding", noted)
     with warnings() as told:
         pair = Interceptor(to_controller=True, to_worker=True)
         wrong = SecuredPair(secret=b"x" * 32)

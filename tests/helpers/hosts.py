@@ -19,8 +19,10 @@ from twisted.internet.interfaces import IProtocolFactory
 from runyard.daemon.keys import make_keys
 from runyard.daemon.tls import is_loopback
 from runyard.sched.addresses import dialled, parse
+from runyard.sched.known import KnownWorkers
 from runyard.sched.link import LinkSettings, WorkerLink
 from runyard.sched.roster import Roster
+from runyard.sched.session import Leases
 from runyard.worker.door import Door
 from runyard.worker.executor import Executor
 from runyard.worker.link import Credentials, Identity, WorkerFactory
@@ -83,9 +85,10 @@ class Rig:
 
     def dial(self, address: str) -> WorkerLink:
         """Start the controller's link."""
-        settings = LinkSettings("scheduler", KEY, SECRET, 5.0, 15.0, 0.2)
+        settings = LinkSettings("scheduler", KEY, SECRET, 5.0, 15.0, Leases(0.2, 0.2))
+        known = KnownWorkers(reactor, settings.leases)
         place = parse(address)
-        link = WorkerLink(reactor, dialled(reactor, place), address, settings, self.roster)
+        link = WorkerLink(reactor, dialled(reactor, place), address, settings, self.roster, known)
         self.link = link
         link.service.startService()
         return link

@@ -101,7 +101,7 @@ def a_result_is_not_kept_without_a_link(patch: pytest.MonkeyPatch) -> None:
     def wrong(self: Session, attempt: str, ended: Ended) -> None:
         right(self, attempt, ended)
         if self.link is None:
-            self._finished.pop(attempt, None)
+            self._finished.forget(attempt)
 
     patch.setattr(Session, "_ended", wrong)
 

@@ -22,7 +22,9 @@ ROW = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| (.*) \|$", re.MULTILINE)
 def test_the_transcript_is_what_the_two_sides_really_say(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare; with RUNYARD_WRITE=1, write it into the document first."""
     monkeypatch.setattr("runyard.worker.link.new_token", lambda: "7be2361fc8a9f3f8e16951ecb52672ea")
-    monkeypatch.setattr("runyard.sched.link.new_token", lambda: "d956ab7674a99e510e2de44a58783a94")
+    monkeypatch.setattr(
+        "runyard.sched.connection.new_token", lambda: "d956ab7674a99e510e2de44a58783a94"
+    )
     said = "".join(f"{line}\n" for line in conversation())
     text = DOCUMENT.read_text()
     if os.environ.get("RUNYARD_WRITE") == "1":

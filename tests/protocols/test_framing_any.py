@@ -15,8 +15,6 @@ from runyard.protocols.errors import ProtocolError
 from runyard.protocols.inbox import Inbox
 from runyard.protocols.lines import MAX_HEADER, MOST_A_TURN, MessageReceiver
 from runyard.protocols.messages import (
-    FROM_CONTROLLER,
-    FROM_WORKER,
     Cancel,
     Message,
     Ping,
@@ -25,6 +23,7 @@ from runyard.protocols.messages import (
     Started,
 )
 from runyard.protocols.outbox import FRAME, MAX_STREAMS, Outbox
+from runyard.protocols.verbs import FROM_CONTROLLER, FROM_WORKER
 
 SIZES = st.sampled_from([0, 1, 7, 300, FRAME - 1, FRAME, FRAME + 1, 3 * FRAME + 5])
 SLACK = 2 * FRAME + MAX_HEADER

@@ -11,8 +11,9 @@ from twisted.internet.testing import StringTransportWithDisconnection
 
 from runyard.protocols.heartbeat import LEAST_S, Heartbeat
 from runyard.protocols.lines import MOST_BULK, MOST_HELD, MessageReceiver
-from runyard.protocols.messages import FROM_CONTROLLER, FROM_WORKER, Cancel, Ping, Result
+from runyard.protocols.messages import Cancel, Ping, Result
 from runyard.protocols.outbox import FRAME
+from runyard.protocols.verbs import FROM_CONTROLLER, FROM_WORKER
 
 BUFFER = 64 * 1024
 MIB = 1024 * 1024

@@ -53,7 +53,7 @@ PING, PONG = b'{"verb":"Ping","beat":7}\n', b'{"verb":"Pong","beat":7}\n'
 @pytest.fixture(autouse=True)
 def _nonces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runyard.worker.link.new_token", lambda: "a" * 32)
-    monkeypatch.setattr("runyard.sched.link.new_token", lambda: "b" * 32)
+    monkeypatch.setattr("runyard.sched.connection.new_token", lambda: "b" * 32)
 
 
 class Side:
