@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from itertools import islice
 from typing import Protocol
 
@@ -110,6 +111,12 @@ class Worker:
         return Candidate(self.name, self.slots, self.free, health.failures, health.overhead_s)
 
 
+def host_of(address: str) -> str:
+    """Give the IP address within a worker's address; empty for a unix socket."""
+    kind, _, rest = address.partition(":")
+    return "" if kind == "unix" else rest.rpartition(":")[0].strip("[]")
+
+
 class Roster:
     """Workers by name, with an index of those that have room by runtime."""
 
@@ -121,6 +128,7 @@ class Roster:
         """Called when a slot became free."""
         self.joined: Callable[[Worker], None] = lambda worker: None
         """Called when a worker has proven itself."""
+        self._hosts: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
         """Addresses that have no link just now, and why."""
         self._free: dict[str, dict[str, Worker]] = {}
@@ -142,6 +150,7 @@ class Roster:
         if len(self._healths) > MOST_HEALTHS:
             self._healths.popitem(last=False)
         self.runtimes_seen.update(worker.runtimes)
+        self._hosts[worker.name] = host_of(worker.address)
         self.joined(worker)
         self.refresh(worker)
 
@@ -149,7 +158,12 @@ class Roster:
         """A worker's link ended."""
         if self.workers.get(worker.name) is worker:
             del self.workers[worker.name]
+            del self._hosts[worker.name]
         self._unindex(worker)
+
+    def is_host(self, ip: str) -> bool:
+        """Whether a linked worker is at an IP address; loopback is nobody's."""
+        return bool(ip) and ip in self._hosts.values() and not ip_address(ip).is_loopback
 
     def take(self, worker: Worker, attempt: str) -> None:
         """An attempt takes a slot; the worker goes behind the others with room."""

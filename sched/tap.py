@@ -29,7 +29,7 @@ from runyard.sched.attempts import Timing
 from runyard.sched.backlog import Backlog
 from runyard.sched.browser import BrowserRules
 from runyard.sched.dispatcher import Dispatcher, Settings
-from runyard.sched.gate import browser_gate
+from runyard.sched.gate import browser_gate, in_turn, workers_gate
 from runyard.sched.http import Api
 from runyard.sched.known import KnownWorkers
 from runyard.sched.link import LinkSettings, WorkerLink
@@ -81,7 +81,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
     dispatcher = Dispatcher(reactor, tickets, backlog, roster, settings)
     pool = ThreadPool(minthreads=0, maxthreads=2, name="http")
     origins, names = frozenset(options["allow-origin"]), frozenset(options["host-name"])
-    gate = browser_gate(BrowserRules(origins, names))
+    gate = in_turn(workers_gate(roster.is_host), browser_gate(BrowserRules(origins, names)))
 
     def site(debug: bool) -> BoundedSite:
         api = Api(

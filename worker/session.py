@@ -192,15 +192,20 @@ class Session:
             self._send(Started(attempt=attempt))
 
     def _renew(self, attempt: str) -> None:
-        """Pass the controller's last sign of life on to the slot, again before it is old."""
+        """Pass the controller's last sign of life on to the slot, again before it is old.
+
+        A link may stay open without one, where nothing comes through in one direction.
+        """
         running = self._running.get(attempt)
         if running is None or self.link is None:
             return
         running.stop()
         left = self.link.alive_at + running.lease - self._clock.seconds()
-        if left > 0:
-            self._executor.renew(attempt, left)
-        pause = running.lease / RENEWALS
+        if left <= 0:
+            self._expired(attempt)
+            return
+        self._executor.renew(attempt, left)
+        pause = min(left, running.lease / RENEWALS)
         running.timer = self._clock.callLater(pause, self._renew, attempt)
 
     def _expired(self, attempt: str) -> None:

@@ -253,3 +253,18 @@ def test_a_lease_is_renewed_by_what_the_controller_has_answered_not_by_old_bytes
     pair.server.dataReceived(b'{"verb":"Ping","beat":0}\n')
     pair.clock.advance(2.4)
     assert pair.clock.seconds() + job.renewed <= renewed_to + 7.5
+
+
+def test_a_link_that_is_open_but_lets_nothing_through_renews_no_lease(pair: Pair) -> None:
+    pair.run()
+    (job,) = pair.sandbox.jobs
+    job.started()
+    pair.pump.flush()
+    pair.client.on_ping = lambda message: None  # type: ignore[method-assign]
+    for _ in range(int(2 * LEASE_S / 0.5)):
+        pair.clock.advance(0.5)
+        pair.pump.flush()
+        if job.kills:
+            break
+    assert job.kills == 1
+    assert pair.clock.seconds() <= LEASE_S + 5.5, "a lease after the last answered Ping"
