@@ -32,3 +32,7 @@ class LinkLost(Exception):
 
 class Refused(Exception):
     """The worker did not take an attempt (no slot, no such runtime, draining)."""
+
+
+class Undelivered(Refused):
+    """An attempt was under way when the link ended, and the worker has never heard of it."""

@@ -22,5 +22,6 @@ def make_prompt(transport: Any) -> None:
     if tcp is None or not isinstance(tcp.getHost(), (IPv4Address, IPv6Address)):
         return  # Twisted's unix sockets call themselves TCP too
     tcp.setTcpNoDelay(True)
+    below = getattr(tcp, "transport", tcp)  # of TLS, the TCP connection that carries it
     if LOWAT is not None:
-        tcp.getHandle().setsockopt(socket.IPPROTO_TCP, LOWAT, MOST_UNSENT)
+        below.getHandle().setsockopt(socket.IPPROTO_TCP, LOWAT, MOST_UNSENT)

@@ -10,9 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from runyard.protocols.errors import LinkLost, Refused
+from runyard.protocols.errors import LinkLost, Refused, Undelivered
 from runyard.protocols.tasks import Ended, Outcome
 from runyard.sched.recovery import (
+    MOST_UNDELIVERED,
     Fault,
     Final,
     Retry,
@@ -74,6 +75,11 @@ class Aftermath:
         error = failure.value
         why = failure.getErrorMessage()[:500].rstrip(".")
         ticket.attempts[-1].ended_at = self._now()
+        if isinstance(error, Undelivered):
+            tally = ticket.tally
+            ticket.tally = evolve(tally, undelivered=tally.undelivered + 1)
+            if ticket.tally.undelivered > MOST_UNDELIVERED:
+                error = LinkLost(why)  # a worker that drops its link on each Run, say
         if isinstance(error, Refused):
             log.debug("worker {worker} refused {task}: {why}", worker=worker.name,
                       task=ticket.task.id, why=why)  # fmt: skip

@@ -13,6 +13,8 @@ BACKOFF_S = 0.25
 BACKOFF_MOST_S = 30.0
 MOST_SHARED = 5
 """Losses shared with other tasks that cost a task nothing."""
+MOST_UNDELIVERED = 2
+"""Times that an attempt may not reach its worker and cost a task nothing."""
 MOST_PROOFS = 2
 """Losses of its own, each while it ran alone on its worker, that end a task."""
 
@@ -35,12 +37,14 @@ class Tally:
         counted: Failed attempts that count against its cap.
         shared: Losses that it shared with other tasks.
         proofs: Losses of its own.
+        undelivered: Times that it did not reach its worker.
         own: Ends of its own doing after which it was tried again, because it asked for that.
     """
 
     counted: int = 0
     shared: int = 0
     proofs: int = 0
+    undelivered: int = 0
     own: int = 0
 
     def with_fault(self, fault: Fault) -> Tally:

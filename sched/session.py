@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from runyard.protocols.errors import LinkLost, Loss, Refused
+from runyard.protocols.errors import LinkLost, Loss, Refused, Undelivered
 from runyard.protocols.messages import Cancel, Drain, Message, Output, Resume, Unwatch
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.translate import run_of
@@ -222,7 +222,8 @@ class WorkerSession:
         for attempt in set(unknown) - set(gone):
             # The same process would know it: its Run was under way when the link ended, and what
             # still comes on that connection is not read any more.
-            self.refused(attempt, "the link ended before it reached the worker")
+            never = Undelivered("the link ended before it reached the worker")
+            self._pending.pop(attempt).done.errback(Failure(never))
         for attempt, pending in self._pending.items():
             if pending.cancelling is not None:
                 self._send(Cancel(attempt=attempt, reason=pending.cancelling.value))

@@ -14,7 +14,7 @@ from rawpeer import free_port
 
 from runyard.daemon.keys import make_keys
 
-QUICK = ("--heartbeat=0.2", "--silence=1", "--lease=1")
+QUICK = ("--heartbeat=0.2", "--silence=1", "--lease=1", "--durable-lease=1")
 """Options of a scheduler that notices soon; a busy machine needs more."""
 
 

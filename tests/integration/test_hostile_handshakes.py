@@ -51,7 +51,7 @@ def stalls(data: bytes) -> Script:
         (welcome(proof="zz"), "proof is wrong"),
         (welcome(proof="\u00e9"), "proof is wrong"),
         (welcome(proof=None), "malformed"),
-        (welcome(version=2), "not offered"),
+        (welcome(version=3), "not offered"),
         (welcome(version=0), "version"),
         (welcome(version="1"), "version"),
         (welcome(version=True), "version"),
@@ -128,7 +128,7 @@ def greets_twice(peer: Peer) -> None:
     peer.say("Hello", **greeting("twice"))
     peer.hears("Welcome")
     peer.say("Hello", **greeting("twice"))
-    refused(peer, "one Hello")
+    refused(peer, "Hello comes once")
 
 
 def takes_a_name(keys: Path) -> Script:
@@ -145,7 +145,8 @@ def test_a_worker_that_proves_nothing_is_none_and_stalls_end(tmp_path: Path) -> 
     hello = line("Hello", **greeting("stalled"))
     scripts = [
         stalls(b""), stalls(HALF), stalls(hello), stalls(hello + HALF), reflects, reflects_all,
-        greets_twice, greets("a version of", versions=[2]), greets("a version of", versions=[]),
+        greets_twice,
+        greets("no common version", versions=[3]), greets("no common version", versions=[]),
         greets("versions", versions=["1"]), greets("versions", versions=[1] * 17),
         greets("versions", versions=1), greets("slots", slots=1_000_000), greets("slots", slots=0),
         greets("slots", slots=True), greets("slots", slots=MOST_ATTEMPTS + 1),
