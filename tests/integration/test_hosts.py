@@ -170,6 +170,7 @@ def test_a_name_is_resolved_and_this_machine_s_own_is_plain(
         assert "localhost: a worker at 127.0.0.1" in running.daemon.read()
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_s_link_is_cut_and_holds_up_no_stop(
     tmp_path: Path, worker: Daemon, port: int
 ) -> None:

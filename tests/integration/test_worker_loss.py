@@ -81,6 +81,7 @@ def test_what_a_killed_worker_ran_runs_on_another_and_is_recorded_once(tmp_path:
         assert "Traceback" not in made.running.daemon.read()
 
 
+@pytest.mark.slow
 def test_what_a_killed_local_worker_ran_runs_on_its_successor(tmp_path: Path) -> None:
     with witness() as seen, system(tmp_path, f"--slots={RUNNING}") as running:
         doomed = Doomed(running, seen)
@@ -92,6 +93,7 @@ def test_what_a_killed_local_worker_ran_runs_on_its_successor(tmp_path: Path) ->
         assert "Traceback" not in running.daemon.read()
 
 
+@pytest.mark.slow
 def test_the_client_of_a_task_whose_worker_is_killed_hears_of_the_end_alone(
     tmp_path: Path, threads: ThreadPoolExecutor
 ) -> None:
@@ -126,6 +128,7 @@ class Frozen:
         made.hands[0].send(signal.SIGSTOP)
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_s_tasks_go_elsewhere_and_its_old_results_are_discarded(
     tmp_path: Path,
 ) -> None:
