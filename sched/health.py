@@ -7,6 +7,8 @@ from attrs import define, field
 MOST_IN_ROW = 3
 QUARANTINE_S = 5.0
 QUARANTINE_MOST_S = 300.0
+MOMENT_S = 0.1
+"""What fails within it is one failure: a worker that dies takes all that it has."""
 WEIGHT = 0.3
 """What the latest attempt counts in a running mean."""
 
@@ -51,15 +53,13 @@ class Health:
             self.overhead_s += WEIGHT * (max(0.0, overhead_s) - self.overhead_s)
 
     def failed(self, task: str, why: str, now: float) -> float | None:
-        """An attempt failed by no doing of its task; give the seconds of a quarantine that begins.
-
-        What fails at one moment is one failure: a worker that dies takes all that it has.
-        """
+        """An attempt failed, no doing of its task; give the seconds of a quarantine that begins."""
         self.failures += WEIGHT * (1 - self.failures)
         self.reason = why
         if len(self._tasks) < MOST_IN_ROW:
             self._tasks.add(task)
-        if self._failed_at == now or self.until is not None:
+        same = self._failed_at is not None and now - self._failed_at < MOMENT_S
+        if same or self.until is not None:
             return None
         self._failed_at = now
         self.in_row += 1

@@ -37,7 +37,8 @@ def test_one_task_alone_never_quarantines_a_worker() -> None:
 def test_what_fails_at_one_moment_is_one_failure() -> None:
     health = Health()
     for now in (1.0, 2.0):
-        assert [health.failed(f"t{n}", "why", now) for n in range(8)] == [None] * 8
+        times = [now + n * 1e-4 for n in range(8)]
+        assert [health.failed(f"t{at}", "why", at) for at in times] == [None] * 8
     assert health.in_row == 2
 
 
