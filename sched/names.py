@@ -74,7 +74,8 @@ class NamedWorkers(Service):
     """Keeps a link to each address of a name, which is resolved again every few seconds.
 
     An address that is no longer in the answer is given up when it has not been linked for a while;
-    one that is linked is kept. While the name cannot be resolved, what is known stays.
+    one that is linked is kept. While the name cannot be resolved, what is known stays, and the
+    name stands among what is `unreachable`.
     """
 
     def __init__(
@@ -84,12 +85,14 @@ class NamedWorkers(Service):
         place: TcpPlace,
         make: Callable[[TcpPlace], Link],
         patience: float,
+        unreachable: dict[str, str],
     ) -> None:
         self._clock = clock
         self._resolver = resolver
         self._place = place
         self._make = make
         self._patience = patience
+        self._unreachable = unreachable
         self._dialled: dict[str, _Dialled] = {}
         self._stopping: set[Deferred[Any]] = set()
         self._failing = False
@@ -135,6 +138,7 @@ class NamedWorkers(Service):
         if not found:
             self._fails("it has no address just now")
             return
+        self._unreachable.pop(str(self._place), None)
         if self._failing:
             self._failing = False
             log.info("{name} is resolved again", name=self._place.host)
@@ -147,6 +151,7 @@ class NamedWorkers(Service):
             self._fails(f"no answer within {ANSWER_S:g} s")
 
     def _fails(self, why: str) -> None:
+        self._unreachable[str(self._place)] = f"it cannot be resolved: {why}"
         if not self._failing:
             self._failing = True
             log.warn(

@@ -104,7 +104,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
         dispatcher,
         tickets,
         roster,
-        _links(reactor, options, state, link, links_of.leases.hold(links_of.leases.durable)),
+        _links(reactor, options, state, link, links_of, roster),
         pool,
         options["drain-timeout"],
     )
@@ -131,17 +131,24 @@ MakeLink = Callable[[Place], WorkerLink]
 
 
 def _links(
-    reactor: Any, options: Options, state: Path, link: MakeLink, patience: float
+    reactor: Any,
+    options: Options,
+    state: Path,
+    link: MakeLink,
+    settings: LinkSettings,
+    roster: Roster,
 ) -> list[IService]:
+    patience = settings.leases.hold(settings.leases.durable)
+
+    def dialler(place: Place) -> IService:
+        if isinstance(place, TcpPlace) and place.named:
+            names, away = reactor.nameResolver, roster.unreachable
+            return NamedWorkers(reactor, names, place, link, patience, away)
+        return link(place).service
+
     if options["worker"]:
-        return [_dialler(reactor, place, link, patience) for place in options["worker"]]
+        return [dialler(place) for place in options["worker"]]
     return _local_workers(reactor, options, state, link)
-
-
-def _dialler(reactor: Any, place: Place, link: MakeLink, patience: float) -> IService:
-    if isinstance(place, TcpPlace) and place.named:
-        return NamedWorkers(reactor, reactor.nameResolver, place, link, patience)
-    return link(place).service
 
 
 def _local_workers(reactor: Any, options: Options, state: Path, link: MakeLink) -> list[IService]:

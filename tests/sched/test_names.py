@@ -66,9 +66,11 @@ class Named:
         self.clock = Clock()
         self.resolver = FakeResolver()
         self.links: dict[str, FakeLink] = {}
+        self.unreachable: dict[str, str] = {}
         self.service = NamedWorkers(
-            self.clock, self.resolver, TcpPlace("workers.example", 7070), self.make, PATIENCE_S
-        )
+            self.clock, self.resolver, TcpPlace("workers.example", 7070), self.make, PATIENCE_S,
+            self.unreachable,
+        )  # fmt: skip
 
     def make(self, place: TcpPlace) -> FakeLink:
         assert place.port == 7070
@@ -195,3 +197,10 @@ def test_a_second_address_of_a_linked_worker_waits_without_a_word() -> None:
         pair.clock.advance(100)
         pair.pump.flush()
         assert not pair.clock.getDelayedCalls()
+
+
+def test_a_name_that_cannot_be_resolved_is_told_as_unreachable_until_it_can(named: Named) -> None:
+    named.look([])
+    assert "cannot be resolved" in named.unreachable["tcp:workers.example:7070"]
+    named.look(["10.0.0.1"])
+    assert named.unreachable == {}
