@@ -13,9 +13,9 @@ def _short(most: int) -> Any:
     return check.and_(check.instance_of(str), check.max_len(most))
 
 
-def text(most: int) -> Any:
+def text(most: int, **more: Any) -> Any:
     """A text of at most so many characters."""
-    return field(validator=_short(most))
+    return field(validator=_short(most), **more)
 
 
 def optional_text(most: int) -> Any:

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from attrs import validators as check
 
 from runyard.protocols.fields import flag, listed, optional_text, payload, seconds, text, whole
+from runyard.protocols.inspected import MOST_BYTES
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, RANGES, STDIN_BYTES
 
 MOST_ATTEMPTS = 1024
@@ -153,6 +154,7 @@ class Result(Message):
     wall_s: float = seconds(1e9, default=0.0)
     cpu_s: float = seconds(1e9, default=0.0)
     max_rss_bytes: int = whole(0, 1 << 62, default=0)
+    error: str = text(MOST_BYTES, default="")
     stdout: bytes = payload(OUTPUT_BYTES)
     stderr: bytes = payload(OUTPUT_BYTES)
 

@@ -7,6 +7,7 @@ from itertools import chain
 
 from attrs import evolve, field, frozen
 
+from runyard.protocols.inspected import Record
 from runyard.protocols.limits import Limits
 
 
@@ -36,6 +37,8 @@ OURS = frozenset({Outcome.NETWORK_FAIL, Outcome.INTERNAL_FAIL})
 class Reason(StrEnum):
     """What refines an outcome. Only what was proven is said."""
 
+    EXCEPTION = "exception"
+    SYNTAX_ERROR = "syntax_error"
     EXIT_CODE = "exit_code"
     SIGNAL = "signal"
     TIMEOUT = "timeout"
@@ -55,8 +58,8 @@ STOP_REASONS = frozenset({Reason.TIMEOUT, Reason.ASKED, Reason.HUNG_UP, Reason.R
 
 
 RETRIABLE = frozenset({
-    Outcome.RUNTIME_ERROR, Outcome.FORMAT_ERROR, Reason.EXIT_CODE, Reason.SIGNAL, Reason.TIMEOUT,
-    Reason.OUTPUT_LIMIT, Reason.CPU_LIMIT,
+    Outcome.RUNTIME_ERROR, Outcome.FORMAT_ERROR, Reason.EXCEPTION, Reason.EXIT_CODE, Reason.SIGNAL,
+    Reason.TIMEOUT, Reason.OUTPUT_LIMIT, Reason.CPU_LIMIT,
 })  # fmt: skip
 """What a task may ask to be tried again after: ends that are its own doing."""
 
@@ -149,6 +152,7 @@ class Ended:
         signal: The signal's name, such as ``SIGSEGV``.
         isolation: The level that was really in force, None when it never ran.
         confirmed: False where the worker did not say in time that the processes are gone.
+        error: What its process told of the exception that ended it, or where it was at a timeout.
     """
 
     outcome: Outcome
@@ -164,6 +168,7 @@ class Ended:
     usage: Usage | None = None
     isolation: str | None = None
     confirmed: bool = True
+    error: Record | None = None
 
 
 def cancelled(reason: Reason, detail: str = "", *, confirmed: bool = True) -> Ended:

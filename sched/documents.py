@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from runyard.protocols.inspected import without_locals
 from runyard.protocols.tasks import OURS, Ended, Outcome, Reason
 from runyard.sched.tickets import Ticket
 
@@ -31,6 +32,7 @@ def task_document(ticket: Ticket, position: int | None, *, debug: bool) -> dict[
         **_stream("stderr", ended.stderr if ended else b""),
         "stdout_truncated": bool(ended and ended.stdout_truncated),
         "stderr_truncated": bool(ended and ended.stderr_truncated),
+        "error": _error(ended, debug=debug),
         "limit": _limit(ended),
         "usage": _usage(ended),
         "isolation": ended.isolation if ended else None,
@@ -71,6 +73,12 @@ def _replaced(data: bytes) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     pieces = [decoder.decode(data[at : at + SLICE]) for at in range(0, len(data), SLICE)]
     return "".join(pieces) + decoder.decode(b"", final=True)
+
+
+def _error(ended: Ended | None, *, debug: bool) -> dict[str, Any] | None:
+    if ended is None or ended.error is None:
+        return None
+    return ended.error if debug else without_locals(ended.error)
 
 
 def _limit(ended: Ended | None) -> dict[str, Any] | None:

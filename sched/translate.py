@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runyard.protocols.errors import ProtocolError
+from runyard.protocols.inspected import read_record
 from runyard.protocols.limits import RANGES, limits_document
 from runyard.protocols.messages import Result, Run
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Task, Usage
@@ -63,6 +64,7 @@ def ended_of(result: Result) -> Ended:
         usage=Usage(result.wall_s, result.cpu_s, result.max_rss_bytes),
         isolation=result.isolation,
         confirmed=result.confirmed,
+        error=read_record(result.error) if result.error else None,
     )
 
 

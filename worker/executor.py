@@ -15,6 +15,9 @@ from runyard.protocols.tasks import Ended, Reason
 from runyard.worker.sandbox.interface import Ending, Job, RunningJob, Sandbox, SandboxError
 from runyard.worker.verdict import unseen, verdict
 
+TRACE_S = 0.1
+"""How long before its wall limit a job's process is asked where it is."""
+
 log = Logger()
 
 
@@ -62,9 +65,8 @@ class Executor:
         execution = Execution(job, ended)
 
         def on_start() -> None:
-            execution.timer = self._clock.callLater(
-                job.limits.wall_s, self._stop, execution, Reason.TIMEOUT
-            )
+            before = max(0.0, job.limits.wall_s - TRACE_S)
+            execution.timer = self._clock.callLater(before, self._nearly_over, execution)
             started()
 
         try:
@@ -119,6 +121,13 @@ class Executor:
         if job.language not in self.sandbox.runtimes:
             raise Refused(f"no runtime {job.language!r} here")
 
+    def _nearly_over(self, execution: Execution) -> None:
+        """Its time is nearly over: have it tell what it is doing."""
+        left = min(TRACE_S, execution.job.limits.wall_s)
+        execution.timer = self._clock.callLater(left, self._stop, execution, Reason.TIMEOUT)
+        if execution.running is not None:
+            execution.running.trace()
+
     def _stop(self, execution: Execution, reason: Reason) -> None:
         if execution.stopped is None and execution.running is not None:
             execution.stopped = reason
@@ -127,7 +136,8 @@ class Executor:
     def _judge(self, ending: Ending, execution: Execution) -> None:
         if ending.forsaken and execution.stopped is None:
             execution.stopped = Reason.LEASE
-        ended = verdict(ending, execution.job.limits, execution.stopped, self.sandbox.isolation)
+        job = execution.job
+        ended = verdict(ending, job.limits, execution.stopped, self.sandbox.isolation, job.code)
         self._finish(execution, ended)
 
     def _sandbox_failed(self, failure: Failure, execution: Execution) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runyard.protocols.errors import ProtocolError
+from runyard.protocols.inspected import write_record
 from runyard.protocols.limits import limits_from
 from runyard.protocols.messages import Result, Run
 from runyard.protocols.tasks import Ended
@@ -59,4 +60,5 @@ def result_of(attempt: str, ended: Ended) -> Result:
         cpu_s=usage.cpu_s if usage is not None else 0.0,
         max_rss_bytes=usage.max_rss_bytes if usage is not None else 0,
         confirmed=ended.confirmed,
+        error=write_record(ended.error),
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
+from runyard.protocols.inspected import Record
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Usage
+from runyard.worker.inspect import caught_in, raised
 from runyard.worker.sandbox.interface import Ending
 
 CPU_SLACK_S = 0.25
@@ -21,15 +23,27 @@ def signal_name(number: int) -> str:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
-def verdict(ending: Ending, limits: Limits, stopped: Reason | None, isolation: str) -> Ended:
+def verdict(
+    ending: Ending, limits: Limits, stopped: Reason | None, isolation: str, code: bytes = b""
+) -> Ended:
     """Judge an ending.
 
     `stopped` is why the worker had the job killed, None when it ended by itself. The order of proof
-    is: a cancel, a stream past its cap, the wall limit, the processor limit, the status.
+    is: a cancel, a stream past its cap, the wall limit, the processor limit, the status. What the
+    process told of itself refines exit code 1, and decides nothing else.
     """
     exit_code, signal_text = _status(ending.status)
     cause = _cause(ending, limits, stopped, exit_code, signal_text)
     outcome, reason, detail, limit = cause
+    error = None
+    if reason is Reason.TIMEOUT:
+        error = caught_in(ending.told, code, detail)
+    elif outcome is not Outcome.CANCELLED:
+        error = raised(ending.told)
+    if error is not None and reason is Reason.EXIT_CODE and exit_code == 1 and "type" in error:
+        reason, detail = _exception(error)
+    elif error is not None and outcome is Outcome.SUCCESS:
+        error = {"threads": error["threads"]} if error.get("threads") else None
     return Ended(
         outcome=outcome,
         reason=reason,
@@ -43,6 +57,7 @@ def verdict(ending: Ending, limits: Limits, stopped: Reason | None, isolation: s
         limit=limit,
         usage=Usage(ending.wall_s, ending.cpu_s, ending.max_rss_bytes),
         isolation=isolation,
+        error=error,
         confirmed=ending.clean,
     )
 
@@ -59,6 +74,16 @@ def unseen(why: str, limits: Limits, stopped: Reason | None, isolation: str) -> 
     if stopped is not None:
         return Ended(Outcome.CANCELLED, stopped, why[:2048], isolation=isolation, confirmed=False)
     return Ended(Outcome.INTERNAL_FAIL, Reason.SANDBOX, why[:2048], isolation=isolation)
+
+
+def _exception(error: Record) -> tuple[Reason, str]:
+    """Name the exception that made the exit code; a program that never began has none but that."""
+    where = f" (line {error['line']})" if "line" in error else ""
+    message = f": {error['message']}" if error.get("message") else ""
+    text = f"{error['type']}{message}{where}"
+    if "lineno" in error and not error.get("frames"):
+        return Reason.SYNTAX_ERROR, f"It is no valid program: {text}."
+    return Reason.EXCEPTION, f"It raised {text}."
 
 
 def _status(status: int) -> tuple[int | None, str | None]:

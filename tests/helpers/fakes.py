@@ -80,7 +80,7 @@ class FakeJob:
         self.job = job
         self.started = started
         self.done: Deferred[Ending] = Deferred()
-        self.kills = 0
+        self.kills = self.traces = 0
         self.renewed = job.lease
         self.kept = {"stdout": b"", "stderr": b""}
         self.grown: Callable[[], None] | None = None
@@ -102,6 +102,9 @@ class FakeJob:
 
     def renew(self, seconds: float) -> None:
         self.renewed = seconds
+
+    def trace(self) -> None:
+        self.traces += 1
 
     def end(self, status: int = 0, **more: Any) -> None:
         fields: dict[str, Any] = {

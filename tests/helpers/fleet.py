@@ -59,6 +59,8 @@ class ModelJob:
     def output(self, stream: str, offset: int, most: int) -> tuple[bytes, int]:
         return b"", 0
 
+    def trace(self) -> None: ...
+
     def end(self, status: int = 0, *, forsaken: bool = False) -> None:
         """Its processes are gone now; the worker hears of it when it is awake."""
         if self.running:

@@ -39,6 +39,7 @@ class Ending:
         measured: Bytes that the full stream had when it was stopped.
         late: Whether the slot itself ended it at the wall limit.
         forsaken: Whether the slot itself ended it because its lease was over.
+        told: What its process told of its end, if it did; the process could forge it.
         clean: Whether every process of it was seen to be gone; False where some would not go.
     """
 
@@ -55,6 +56,7 @@ class Ending:
     late: bool = False
     forsaken: bool = False
     clean: bool = True
+    told: bytes = b""
 
 
 class SandboxError(Exception):
@@ -82,6 +84,9 @@ class RunningJob(Protocol):
 
         Beside them: how many bytes of the stream are kept in all. After the end: none.
         """
+
+    def trace(self) -> None:
+        """Have its process tell where it is, shortly before it is killed."""
 
 
 class Sandbox(Protocol):

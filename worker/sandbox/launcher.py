@@ -7,7 +7,8 @@ did with sessions and forks.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 ``{"run": ...}`` with five descriptors (the order as JSON, code, stdin, stdout, stderr), or
-``{"kill": true}``, or ``{"renew": seconds}`` for its lease. It says ``{"ready": true}`` once at its
+``{"kill": true}``, or ``{"renew": seconds}`` for its lease, or ``{"trace": true}`` to have its
+process tell where it is, if it listens for that. It says ``{"ready": true}`` once at its
 start; then, for each run, ``{"started": pid}`` and ``{"ended": status, ...}``, or
 ``{"failed": why}``, after which it is ready again: what a job left is put aside by one rename, and
 removed while there is nothing else to do. When the socket closes, the worker is gone: the job dies
@@ -40,6 +41,7 @@ else:  # run by path and isolated: nothing but the standard library is on the pa
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MAX_PACKET = 4 * 1024
+TRACE_SIGNAL = 60
 GRACE_S = 2.0
 KILL_S = 10.0
 TIDY_S = 0.02
@@ -168,6 +170,9 @@ def watch(channel: socket.socket, pid: int, order: dict[str, Any]) -> set[str]:
                 if packet is not None and "renew" in packet:
                     ends["forsaken"] = time.monotonic() + packet["renew"]
                     continue
+                if packet is not None and "trace" in packet:
+                    trace(process, pid)
+                    continue
                 if packet is None:
                     poll.unregister(channel)
                     seen.add("gone")
@@ -176,6 +181,15 @@ def watch(channel: socket.socket, pid: int, order: dict[str, Any]) -> set[str]:
             signal.pidfd_send_signal(process, signal.SIGKILL)
     finally:
         os.close(process)
+
+
+def trace(process: int, pid: int) -> None:
+    """Have a process tell where it is; only one that listens, or the signal would end it."""
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        with open(f"/proc/{pid}/status", "rb") as status:
+            line = next(line for line in status if line.startswith(b"SigCgt:"))
+        if int(line.split()[1], 16) >> (TRACE_SIGNAL - 1) & 1:
+            signal.pidfd_send_signal(process, TRACE_SIGNAL)
 
 
 def run(channel: socket.socket, descriptors: list[int]) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,14 @@ from twisted.logger import Logger
 
 from runyard.daemon.waiting import follow, within
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.sandbox.hook import install
+from runyard.worker.sandbox.inputs import make_inputs
 from runyard.worker.sandbox.interface import Job, SandboxError
 from runyard.worker.sandbox.orphans import adopt_orphans, end_orphans
 from runyard.worker.sandbox.rlimits import rlimits
 from runyard.worker.sandbox.runtimes import Account, Interpreter
-from runyard.worker.sandbox.slot import Slot, SlotJob
+from runyard.worker.sandbox.slot import Slot
+from runyard.worker.sandbox.slotjob import SlotJob
 
 PROGRAM = "main.py"
 TMP = "tmp"
@@ -36,25 +38,19 @@ KILLED_S = 2.0
 log = Logger()
 
 
-def environment(job: Job, folder: str) -> dict[str, str]:
-    """Give a job's environment: a fixed few, then its own; nothing of the worker's."""
+def environment(job: Job, folder: str, hook: str) -> dict[str, str]:
+    """Give a job's environment: a fixed few, then its own; nothing of the worker's.
+
+    The hook's folder comes first on the path that modules are looked for, and is taken off it, and
+    out of the environment, before the program starts (hook.py).
+    """
     fixed = {
         "PATH": PATH, "HOME": folder, "TMPDIR": f"{folder}/{TMP}", "LANG": "C.UTF-8",
     }  # fmt: skip
-    return fixed | dict(job.env)
-
-
-def memory_file(content: bytes) -> int:
-    """Give a descriptor at the start of an anonymous file with this content; no disk is touched."""
-    descriptor = os.memfd_create("runyard", os.MFD_CLOEXEC)
-    with ExitStack() as undo:
-        undo.callback(os.close, descriptor)
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        undo.pop_all()
-    return descriptor
+    made = fixed | dict(job.env)
+    theirs = made.get("PYTHONPATH")
+    made["PYTHONPATH"] = hook if not theirs else f"{hook}{os.pathsep}{theirs}"
+    return made
 
 
 class PlainSandbox:
@@ -85,9 +81,14 @@ class PlainSandbox:
         self._stopping = False
         self._serial = 0
 
+    @property
+    def _hook(self) -> Path:
+        return self._jobs.path / "hook"
+
     def start(self) -> None:
         """Start the helpers, in the jobs' folder that has just been made."""
         adopt_orphans()
+        install(self._hook, self._interpreters.values(), self._reactor)
         for number in range(self._slots):
             self._spawn(self._jobs.path / str(number), early=True)
 
@@ -131,26 +132,20 @@ class PlainSandbox:
 
     def _run(self, slot: Slot, job: Job, started: Callable[[], None]) -> SlotJob:
         self._serial += 1
-        order = json.dumps(self._order(job, str(slot.folder / str(self._serial)))).encode()
-        inputs: list[int] = []
-        with ExitStack() as closing:
-            for make in (lambda: memory_file(order), lambda: memory_file(job.code),
-                         lambda: self._stdin(job)):  # fmt: skip
-                inputs.append(make())
-                closing.callback(os.close, inputs[-1])
+        folder = str(slot.folder / str(self._serial))
+        order = json.dumps(self._order(job, folder)).encode()
+        inputs = make_inputs(order, job.code, job.stdin, folder)
+        try:
             return slot.run(job.attempt, inputs, job.limits.output_bytes, started)
-
-    def _stdin(self, job: Job) -> int:
-        if job.stdin:
-            return memory_file(job.stdin)
-        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            inputs.close()
 
     def _order(self, job: Job, folder: str) -> dict[str, Any]:
-        env = environment(job, folder)
+        env = environment(job, folder, str(self._hook))
         account = self._account
         own_uid = account is not None
         return {
-            "argv": self._interpreters[job.language].argv(PROGRAM, job.args, dict(job.env)),
+            "argv": self._interpreters[job.language].argv(PROGRAM, job.args),
             "env": env,
             "cwd": folder,
             "program": PROGRAM,

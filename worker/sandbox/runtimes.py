@@ -54,10 +54,9 @@ class Interpreter:
     path: str
     version: str
 
-    def argv(self, program: str, args: tuple[str, ...], env: dict[str, str]) -> list[str]:
-        """Give the command line: unbuffered, UTF-8, no user site; PYTHON* only where asked for."""
-        isolated = [] if any(name.startswith("PYTHON") for name in env) else ["-E"]
-        return [self.path, *isolated, "-s", "-u", "-X", "utf8", program, *args]
+    def argv(self, program: str, args: tuple[str, ...]) -> list[str]:
+        """Give the command line: unbuffered, UTF-8, no user site."""
+        return [self.path, "-s", "-u", "-X", "utf8", program, *args]
 
 
 def task_account() -> Account | None:

@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,116 +18,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from runyard.worker.sandbox.channel import PacketChannel
-from runyard.worker.sandbox.interface import Ending, SandboxError
-from runyard.worker.sandbox.pipes import CappedPipe
+from runyard.worker.sandbox.inputs import Inputs
+from runyard.worker.sandbox.interface import SandboxError
+from runyard.worker.sandbox.slotjob import SlotJob
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 START_S = 10.0
 END_S = 15.0
 
 log = Logger()
-
-
-class SlotJob:
-    """A job in a slot: its pipes, and the Deferred of its end.
-
-    Raises:
-        OSError: there are no descriptors for its pipes; none is left open.
-    """
-
-    def __init__(self, slot: Slot, cap: int, started: Callable[[], None]) -> None:
-        self.done: Deferred[Ending] = Deferred()
-        self.running = False
-        self._slot = slot
-        self._started = started
-        self._full: str | None = None
-        self._finished = False
-        self._pipes: dict[str, CappedPipe] = {}
-        self.write_ends: list[int] = []
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._undo)
-            for name in ("stdout", "stderr"):
-                read_end, write_end = os.pipe()
-                self.write_ends.append(write_end)
-                self._pipes[name] = CappedPipe(
-                    slot.reactor, read_end, cap, partial(self._stream_full, name)
-                )
-            undo.pop_all()
-
-    def _undo(self) -> None:
-        for pipe in self._pipes.values():
-            pipe.close()
-        self.close_write_ends()
-
-    def close_write_ends(self) -> None:
-        """Close our copies of what the job writes to."""
-        while self.write_ends:
-            os.close(self.write_ends.pop())
-
-    def started(self) -> None:
-        """Its process runs."""
-        self.running = True
-        self._started()
-
-    def kill(self) -> None:
-        """End every process of the job now."""
-        if not self._finished:
-            self._slot.kill()
-
-    def renew(self, seconds: float) -> None:
-        """Let it run on for so long from now."""
-        if not self._finished:
-            self._slot.renew(seconds)
-
-    def watch(self, grown: Callable[[], None] | None) -> None:
-        """Have it told when there is more output; None ends that."""
-        for pipe in self._pipes.values():
-            pipe.grown = grown
-
-    def output(self, stream: str, offset: int, most: int) -> tuple[bytes, int]:
-        """Give a piece of a stream from an offset on, and how much there is in all."""
-        pipe = self._pipes.get(stream)
-        return (pipe.view(offset, most), pipe.kept) if pipe is not None else (b"", 0)
-
-    def _stream_full(self, name: str) -> None:
-        if self._full is None and not self._finished:
-            self._full = name
-            self.kill()
-
-    def ended(self, packet: dict[str, Any]) -> None:
-        """Every process of it is gone: what the pipes still hold is all that will ever come."""
-        self._finished = True
-        self.watch(None)
-        stdout, stderr = (self._pipes[name].finish() for name in ("stdout", "stderr"))
-        pipes, self._pipes = self._pipes, {}  # they hold us: a cycle would keep the output
-        full = self._full or next((n for n, p in pipes.items() if p.truncated), None)
-        self.done.callback(
-            Ending(
-                status=packet["ended"],
-                stdout=stdout,
-                stderr=stderr,
-                stdout_truncated=pipes["stdout"].truncated,
-                stderr_truncated=pipes["stderr"].truncated,
-                full=full,
-                measured=pipes[full].measured if full is not None else 0,
-                wall_s=packet["wall_s"],
-                cpu_s=packet["cpu_s"],
-                max_rss_bytes=packet["max_rss_bytes"],
-                late=packet["late"],
-                forsaken=packet["forsaken"],
-                clean=packet["clean"],
-            )
-        )
-
-    def failed(self, why: str) -> None:
-        """It could not be run, or its end was not seen."""
-        if self._finished:
-            return
-        self._finished = True
-        pipes, self._pipes = self._pipes, {}
-        for pipe in pipes.values():
-            pipe.close()
-        self.done.errback(Failure(SandboxError(why)))
 
 
 class Slot(ProcessProtocol):
@@ -183,18 +81,16 @@ class Slot(ProcessProtocol):
         """Whether it takes a job now."""
         return self.job is None and not self._given_up and (self.ready or self._early)
 
-    def run(
-        self, attempt: str, inputs: list[int], cap: int, started: Callable[[], None]
-    ) -> SlotJob:
-        """Start a job; `inputs` are the descriptors of its order, code and stdin: they stay ours.
+    def run(self, attempt: str, inputs: Inputs, cap: int, started: Callable[[], None]) -> SlotJob:
+        """Start a job with its inputs, whose descriptors stay ours.
 
         Raises:
             SandboxError: the helper does not take it.
             OSError: there are no descriptors for it.
         """
-        job = SlotJob(self, cap, started)
+        job = SlotJob(self.reactor, self, inputs, cap, started)
         try:
-            self._channel.send_packet({"run": attempt}, [*inputs, *job.write_ends])
+            self._channel.send_packet({"run": attempt}, [*inputs.descriptors, *job.write_ends])
         except OSError as error:
             job.done.addErrback(lambda _: None)
             job.failed(str(error))
@@ -221,6 +117,11 @@ class Slot(ProcessProtocol):
         """Renew the job's lease; a helper that cannot be told keeps to the one it has."""
         with contextlib.suppress(OSError):
             self._channel.send_packet({"renew": seconds}, [])
+
+    def trace(self) -> None:
+        """Have the job's process tell where it is, if it can."""
+        with contextlib.suppress(OSError):
+            self._channel.send_packet({"trace": True}, [])
 
     def close(self) -> None:
         """End the helper, and with it the job; it takes no other."""

@@ -1,0 +1,89 @@
+"""What a job is given in files without a name, and what its process writes behind its stdin."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import ExitStack
+
+from attrs import frozen
+
+MOST_TOLD = 64 * 1024
+
+
+@frozen
+class Inputs:
+    """Open descriptors of a job's order, code and stdin, and the folder that it runs in."""
+
+    order: int
+    code: int
+    stdin: int
+    stdin_size: int
+    folder: str
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The descriptors, in the order in which the helper takes them."""
+        return [self.order, self.code, self.stdin]
+
+    def close(self) -> None:
+        """Close them."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+def make_inputs(order: bytes, code: bytes, stdin: bytes, folder: str) -> Inputs:
+    """Put a job's inputs where its helper can read them.
+
+    Raises:
+        OSError: there are no descriptors or no memory; none is left open.
+    """
+    with ExitStack() as undo:
+        made = []
+        for content in (order, code, stdin):
+            made.append(memory_file(content))
+            undo.callback(os.close, made[-1])
+        # What a process tells goes behind its input, wherever it has read to.
+        fcntl.fcntl(made[2], fcntl.F_SETFL, os.O_APPEND)
+        undo.pop_all()
+    return Inputs(made[0], made[1], made[2], len(stdin), folder)
+
+
+def memory_file(content: bytes) -> int:
+    """Give a descriptor at the start of an anonymous file with this content; no disk is touched."""
+    descriptor = os.memfd_create("runyard", os.MFD_CLOEXEC)
+    with ExitStack() as undo:
+        undo.callback(os.close, descriptor)
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        undo.pop_all()
+    return descriptor
+
+
+class Said:
+    """What a job's process writes to its stdin's file, behind the input.
+
+    Raises:
+        OSError: there is no descriptor for it.
+    """
+
+    def __init__(self, stdin: int, size: int) -> None:
+        self._descriptor = os.dup(stdin)
+        self._size = size
+
+    def take(self, folder: str) -> bytes:
+        """Read it, without the name of the job's folder, and close."""
+        try:
+            told = os.pread(self._descriptor, MOST_TOLD, self._size)
+        except OSError:
+            told = b""
+        self.close()
+        return told.replace(f"{folder}/".encode(), b"")
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
