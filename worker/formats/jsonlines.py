@@ -12,33 +12,47 @@ def json_lines(output: bytes) -> Iterator[Problem]:
     """Check each line. The last may end with a newline or not; no output at all is no lines."""
     try:
         text = text_of(output)
-        check_bounds(text)
     except NotJson as error:
         yield from error.problems
         return
-    reader = Reader()
+    reader, plain = Reader(), _within_bounds(text)
     at, number, size = 0, 1, len(text)
     while at < size:
-        end = _end_of_value(reader, text, at)
-        if end == size or text[end] == "\n":
-            at, number = end + 1, number + 1
-            continue
+        if plain:
+            at, good = _good_lines(reader, text, at)
+            number += good
+        if at >= size:
+            return
         end = text.find("\n", at)
         line = text[at:] if end < 0 else text[at:end]
         yield from _problems(line, number)
         at, number = at + len(line) + 1, number + 1
 
 
-def _end_of_value(reader: Reader, text: str, at: int) -> int:
-    """Give the end of the value that begins here if it is strict and on one line, else `at`."""
+def _within_bounds(text: str) -> bool:
+    """Whether no line can be beyond the bounds, unclosed brackets counted through all of them."""
     try:
-        _, end = reader.scan(text, at)
+        check_bounds(text)
+    except NotJson:
+        return False
+    return True
+
+
+def _good_lines(reader: Reader, text: str, at: int) -> tuple[int, int]:
+    """Pass plain good lines, quickly; give where another line begins, and how many these were."""
+    scan, size, count = reader.scan, len(text), 0
+    reader.twice = 0
+    try:
+        while at < size:
+            _, end = scan(text, at)
+            if reader.twice or (end < size and text[end] != "\n"):
+                break
+            if text[at] in "[{" and text.find("\n", at, end) >= 0:
+                break
+            at, count = end + 1, count + 1
     except Exception:  # noqa: BLE001 (whatever it is, the line is then looked at by itself)
-        return at
-    if reader.twice or (text[at] in "[{" and text.find("\n", at, end) >= 0):
-        reader.twice = False
-        return at
-    return end
+        return at, count
+    return at, count
 
 
 def _problems(line: str, number: int) -> Iterator[Problem]:

@@ -17,6 +17,8 @@ import socket
 import sys
 from typing import Any
 
+from referencing.exceptions import Unresolvable
+
 from runyard.protocols.formats import SCHEMA, Format
 from runyard.protocols.schemas import DIALECTS
 from runyard.worker.formats.checks import CHECKS, check, check_schema
@@ -25,8 +27,8 @@ from runyard.worker.formats.verdicts import Verdict, failure, to_wire
 
 MAX_PACKET = 4 * 1024
 MOST_CHECKS = 500
-LARGE_KIB = 200 * 1024
-"""A child that has grown to this is replaced: Python gives little of its memory back."""
+LARGE_BYTES = 200 * 1024 * 1024
+"""A child that holds this after a check is replaced: Python does not give all memory back."""
 
 MOST_FRAMES = 6000
 PIECE = 1024 * 1024
@@ -47,8 +49,7 @@ def serve(channel: socket.socket, bounds: Bounds, parent: int) -> None:
             return
         allow_cpu(bounds.cpu_s)
         verdict = answer(*request)
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        last = number == MOST_CHECKS or usage.ru_maxrss > LARGE_KIB
+        last = number == MOST_CHECKS or resident() > LARGE_BYTES
         channel.send(json.dumps({**to_wire(verdict), "last": last}).encode())
         if last:
             return
@@ -75,6 +76,8 @@ def answer(request: dict[str, Any], descriptor: int) -> Verdict:
         if request["what"] == "check_schema":
             return check_schema(wanted)
         return check(wanted, read(descriptor, request["output"], max(0, size)))
+    except Unresolvable as error:
+        return failure(name, f"a reference leads nowhere, and nothing is ever fetched: {error}")
     except MemoryError:
         return failure(name, "the check needs more memory than it is given")
     except RecursionError:
@@ -94,6 +97,15 @@ def read(descriptor: int, size: int, at: int) -> bytes:
             raise EOFError("the output is shorter than was said")
         data += piece
     return data
+
+
+def resident() -> int:
+    """Give the bytes of memory that this process has now; getrusage would count the worker's."""
+    try:
+        with open("/proc/self/statm", "rb") as counts:
+            return int(counts.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0
 
 
 def warm_up() -> None:

@@ -12,20 +12,24 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterator
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, NoReturn
 
 from runyard.protocols.paths import path_of
-from runyard.worker.formats.verdicts import Problem, short
+from runyard.worker.formats.verdicts import MOST_COUNTED, MOST_PROBLEMS, Problem, short
 
 MOST_DEPTH = 512
 MOST_DIGITS = 4000
+DOUBLE_DIGITS = 308
+MOST_MARKED = MOST_PROBLEMS + MOST_COUNTED
 SHOWN = 24
 
 # Possessive: without a way back, text that is no JSON costs no more than text that is.
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+'
 STRING = re.compile(_STRING, re.DOTALL)
-LONG_NUMBER = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
+# From where digits begin only: from each of them in turn it would take the square of their number.
+LONG_NUMBER = re.compile(rf"(?<![0-9])[0-9]{{{MOST_DIGITS + 1}}}")
+LONG_FINITE = re.compile(rf"(?<![0-9])[0-9]{{{DOUBLE_DIGITS + 1}}}")
 STEPS = {ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}  # 255 is -1 as a signed byte
 TO_STEPS = bytes(STEPS.get(byte, 0) for byte in range(256))
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in STEPS)
@@ -95,7 +99,7 @@ def parse_text(text: str, first_line: int = 1, *, finite: bool = False) -> Any:
     Raises:
         NotJson: likewise.
     """
-    check_bounds(text, first_line)
+    check_bounds(text, first_line, finite=finite)
     reader = Reader(finite=finite)
     try:
         value = reader.decode(text)
@@ -106,12 +110,12 @@ def parse_text(text: str, first_line: int = 1, *, finite: bool = False) -> Any:
     except OverflowError as error:
         raise NotJson(Problem("$", f"a number that no double can hold: {error}")) from None
     if reader.twice:
-        raise NotJson(*twice_in(value))
+        raise NotJson(*islice(twice_in(value), MOST_MARKED))
     return value
 
 
 class Reader(json.JSONDecoder):
-    """The standard library's decoder, made strict; notes whether any name came twice."""
+    """The standard library's decoder, made strict; counts objects in which a name comes twice."""
 
     def __init__(self, *, finite: bool = False) -> None:
         super().__init__(
@@ -119,21 +123,21 @@ class Reader(json.JSONDecoder):
             parse_constant=_constant,
             parse_float=_finite if finite else None,
         )
-        self.twice = False
+        self.twice = 0
         self.scan: Callable[[str, int], tuple[Any, int]] = self.scan_once  # type: ignore[attr-defined]
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
-        if len(made) == len(pairs):
+        if len(made) == len(pairs) or self.twice > MOST_MARKED:
             return made
-        self.twice = True
+        self.twice += 1
         marked = _Twice(made)
         seen: set[str] = set()
         marked.name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         return marked
 
 
-def check_bounds(text: str, first_line: int = 1) -> None:
+def check_bounds(text: str, first_line: int = 1, *, finite: bool = False) -> None:
     """Bound depth and digits, in a time that grows with the length, whatever the text is.
 
     Raises:
@@ -144,8 +148,9 @@ def check_bounds(text: str, first_line: int = 1) -> None:
     if max(accumulate(array("b", steps)), default=0) > MOST_DEPTH:
         message = f"nested deeper than {MOST_DEPTH} levels"
         raise NotJson(Problem("$", message if first_line == 1 else f"line {first_line}: {message}"))
-    if LONG_NUMBER.search(bare):
-        raise NotJson(Problem("$", f"a number with more than {MOST_DIGITS} digits in a row"))
+    most = DOUBLE_DIGITS if finite else MOST_DIGITS
+    if (LONG_FINITE if finite else LONG_NUMBER).search(bare):
+        raise NotJson(Problem("$", f"a number with more than {most} digits in a row"))
 
 
 def twice_in(value: Any) -> Iterator[Problem]:
