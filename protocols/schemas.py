@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from attrs import field, frozen
 
@@ -145,6 +145,7 @@ def _base_of(path: _Path, part: dict[str, object], key: str, base: str) -> str:
     if not isinstance(own, str) or own.startswith("#"):
         return base
     try:
+        urlsplit(own)  # urljoin takes the first one as it is
         return urldefrag(urljoin(base, own)).url
     except ValueError:
         raise SchemaRefused((*path, key), own, "must be a URI") from None

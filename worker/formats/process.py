@@ -71,6 +71,7 @@ class CheckingChild(ProcessProtocol):
 
     Attributes:
         exited: Fires when the process has ended and is reaped.
+        pid: Its number.
 
     Raises:
         OSError: it cannot be started; nothing is left open.
@@ -96,6 +97,7 @@ class CheckingChild(ProcessProtocol):
                     childFDs={0: nowhere, 1: nowhere, 2: nowhere, 3: theirs.fileno()},
                 )
             undo.pop_all()
+        self.pid: int = self._process.pid
         self._channel = VerdictChannel(reactor, ours, packet, self.kill)
 
     def ask(self, request: dict[str, Any], descriptor: int) -> None:
