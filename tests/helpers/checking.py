@@ -22,8 +22,8 @@ class RealChecker:
     def __init__(self, **options: Any) -> None:
         account = task_account()
         ids = {} if account is None else {"uid": account.uid, "gid": account.gid}
-        bounds = {name: options.pop(name) for name in ("memory_bytes",) if name in options}
-        self._bounds = Bounds(**ids, **bounds)
+        more = {name: options.pop(name) for name in ("memory_bytes", "cpu_s") if name in options}
+        self._bounds = Bounds(**ids, **more)
         self.children: list[CheckingChild] = []
         self.said: list[dict[str, Any]] = []
         self.checker = Checker(reactor, self._start, **options)

@@ -34,6 +34,13 @@ def limits_of(pid: int) -> dict[str, str]:
     return {line[:26].strip(): line[26:].split()[1] for line in lines if line.startswith(names)}
 
 
+def status_of(pid: int) -> dict[str, str]:
+    """Give what privileges a child has."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    pairs = (line.split(":\t") for line in lines if line.startswith(("CapEff", "CapPrm", "NoNew")))
+    return {name: value for name, value in pairs}
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_log_line_before_the_json_is_named_by_its_line() -> None:
     async with RealChecker() as real:
@@ -118,6 +125,7 @@ async def test_a_child_has_given_up_what_it_does_not_need() -> None:
             assert real.said[0] == {"ready": True, "network": False}
             ours, its = (os.readlink(f"/proc/{n}/ns/net") for n in ("self", pid))
             assert ours != its
+        assert status_of(pid) == {"CapEff": "0" * 16, "CapPrm": "0" * 16, "NoNewPrivs": "1"}
         assert limits_of(pid) == {
             "Max file size": "0", "Max core file size": "0", "Max open files": "16",
             "Max address space": str(1024**3), "Max processes": "0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -99,7 +100,7 @@ LARGE: dict[str, tuple[Format, Callable[[], bytes], bool | None]] = {
 
 
 async def judged(wanted: Format, output: bytes, wall_s: float = WALL_S) -> Verdict:
-    async with RealChecker(children=1, wall_s=wall_s) as real:
+    async with RealChecker(children=1, wall_s=wall_s, cpu_s=math.ceil(wall_s) + 1) as real:
         assert (await real.checker.check(JSON, b"1")).ok
         began = time.monotonic()
         verdict = await real.checker.check(wanted, output)
@@ -109,7 +110,12 @@ async def judged(wanted: Format, output: bytes, wall_s: float = WALL_S) -> Verdi
     return verdict
 
 
-@pytest.mark.parametrize("what", FAILS)
+SLOW = ("unique items, the slow way", "twice as much a level", "a large schema")
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(each, marks=pytest.mark.slow) if each in SLOW else each for each in FAILS]
+)
 @pytest_twisted.ensureDeferred
 async def test_what_cannot_be_judged_is_said_to_be_so(what: str) -> None:
     wanted, output, failed = FAILS[what]

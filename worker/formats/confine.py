@@ -14,6 +14,7 @@ MIB = 1024 * 1024
 OPEN_FILES = 16
 CLONE_NEWUSER = 0x10000000  # linux/sched.h
 CLONE_NEWNET = 0x40000000
+CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -57,6 +58,7 @@ def confine(bounds: Bounds, parent: int) -> bool:
         os.setresuid(bounds.uid, bounds.uid, bounds.uid)
     _limit(resource.RLIMIT_NPROC, 0)  # no process and no thread but this one
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _drop_capabilities()
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # after setresuid, which clears it
     if os.getppid() != parent:
         raise OSError("the worker ended while its checking process was started")
@@ -77,6 +79,13 @@ def _leave_network() -> bool:
     if os.geteuid() == 0 and libc.unshare(CLONE_NEWNET) == 0:
         return True
     return bool(libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) if os.geteuid() != 0 else False
+
+
+def _drop_capabilities() -> None:
+    """Keep none: whoever makes a user namespace is almighty in it."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "the capabilities could not be given up")
 
 
 def _limit(which: int, most: int) -> None:
