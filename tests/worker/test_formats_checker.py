@@ -161,31 +161,78 @@ def test_a_child_that_has_done_its_part_gets_no_more(bench: Bench) -> None:
     assert second[0].ok
 
 
-def test_a_child_that_cannot_start_fails_one_check_at_a_time(bench: Bench) -> None:
-    first, second = bench.check(), bench.check()
+def test_a_child_that_cannot_start_is_tried_again_after_a_while(bench: Bench) -> None:
+    results = bench.check()
     bench.children[-1].heard({"broken": "ImportError: jsonschema"})
     bench.children[-1].end("it ended with 1")
-    assert first[0].failed == "the checking process did not do it: ImportError: jsonschema"
-    assert second == []
+    assert (results, len(bench.children)) == ([], 1)
+    waiting = bench.check()
+    assert len(bench.children) == 1, "not for each check that comes"
+    bench.clock.advance(0.2)
+    child = bench.ready()
+    child.heard(GOOD)
+    child.heard(GOOD)
+    assert (results[0].ok, waiting[0].ok) == (True, True)
+    assert bench.clock.getDelayedCalls() == []
+
+
+def test_children_that_never_start_fail_all_that_wait(bench: Bench) -> None:
+    first, second = bench.check(), bench.check()
+    bench.clock.pump([0.2, 0.5, 1.0])
+    assert len(bench.children) == 1, "it starts still"
+    for pause in (0.2, 0.5, 1.0, 0):
+        assert (first, second) == ([], [])
+        bench.children[-1].heard({"broken": "ImportError: jsonschema"})
+        bench.children[-1].end("it ended with 1")
+        bench.clock.advance(pause)
+    why = "the checking process did not do it: ImportError: jsonschema"
+    assert [each.failed for each in first + second] == [why, why]
+    third = bench.check()
     bench.ready().heard(GOOD)
-    assert second[0].ok
+    assert third[0].ok
+
+
+def test_a_start_that_fails_while_another_child_works_harms_none() -> None:
+    bench = Bench(children=2)
+    first, second = bench.check(), bench.check()
+    working, failing = bench.children
+    failing.end("it ended with 1")
+    working.heard({"ready": True})
+    working.heard(GOOD)
+    working.heard(GOOD)
+    assert (first[0].ok, second[0].ok) == (True, True)
+    assert len(bench.children) == 3, "the start is tried again as soon as one has worked"
+    bench.checker.stop()
 
 
 def test_a_child_that_is_never_ready_is_given_up(bench: Bench) -> None:
-    results = bench.check()
+    bench.check()
     bench.clock.advance(20.1)
-    assert bench.children[-1].kills == 1
-    bench.children[-1].end()
-    assert "not within 20 s" in results[0].failed
+    (child,) = bench.children
+    assert child.kills == 1
+    child.end()
+    bench.clock.advance(0.2)
+    assert len(bench.children) == 2
 
 
-def test_no_process_to_be_had_is_an_answer_to_each_check(bench: Bench) -> None:
+def test_no_process_to_be_had_is_an_answer_in_the_end(bench: Bench) -> None:
     bench.error = OSError(11, "Resource temporarily unavailable")
-    assert "temporarily" in bench.check()[0].failed
-    bench.error = None
     results = bench.check()
+    bench.clock.pump([0.2, 0.5, 1.0])
+    assert "temporarily" in results[0].failed
+    later = bench.check()
+    bench.error = None
+    bench.clock.advance(0.2)
     bench.ready().heard(GOOD)
-    assert results[0].ok
+    assert later[0].ok
+
+
+def test_a_pause_does_not_outlive_the_checker(bench: Bench) -> None:
+    results = bench.check()
+    bench.children[-1].end("it ended with 1")
+    bench.checker.stop()
+    assert results[0].failed == "the worker stops"
+    assert bench.clock.getDelayedCalls() == []
 
 
 def test_a_large_output_is_handed_over_piece_by_piece(bench: Bench) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest_twisted
 from checking import RealChecker
+from harness import eventually
 from twisted.internet.defer import gatherResults
 
 from runyard.protocols.formats import SCHEMA, Format
@@ -37,8 +39,12 @@ def limits_of(pid: int) -> dict[str, str]:
 def status_of(pid: int) -> dict[str, str]:
     """Give what privileges a child has."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    pairs = (line.split(":\t") for line in lines if line.startswith(("CapEff", "CapPrm", "NoNew")))
-    return {name: value for name, value in pairs}
+    pairs = (
+        line.partition(":\t")[::2]
+        for line in lines
+        if line.startswith(("CapEff", "CapPrm", "NoNew"))
+    )
+    return dict(pairs)
 
 
 @pytest_twisted.ensureDeferred
@@ -148,3 +154,32 @@ def test_a_child_imports_from_the_packages_folders_alone(tmp_path: Path) -> None
     assert str(tmp_path) not in path
     assert PROGRAM.is_file()
     assert len(path) <= 3, (path, sys.path)
+
+
+WORKER = """
+import sys
+from twisted.internet import reactor
+from runyard.protocols.formats import Format
+from runyard.worker.formats.making import make_checker
+
+checker = make_checker(reactor, None, wall_s=300, children=1)
+evil = Format("schema", '{"pattern": "^(a+)+$"}')
+checker.check(Format("json"), b"1").addCallback(
+    lambda verdict: checker.check(evil, b'"%sb"' % (b"a" * 60))
+    and reactor.callLater(0, lambda: print(verdict.ok, flush=True))
+)
+reactor.run()
+"""
+
+
+def test_a_child_ends_with_its_worker_in_the_middle_of_a_check() -> None:
+    worker = subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, cwd="/")
+    try:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"True\n"
+        (child,) = psutil.Process(worker.pid).children()
+        eventually("it is busy", lambda: child.cpu_times().user > 0.3)
+    finally:
+        worker.kill()
+        worker.communicate()
+    eventually("the child is gone", lambda: not child.is_running())

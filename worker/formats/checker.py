@@ -21,6 +21,10 @@ from runyard.worker.formats.verdicts import Verdict, failure, from_wire
 WALL_S = 5.0
 START_S = 20.0
 MOST_TRIES = 2
+PAUSES_S = (0.2, 0.5, 1.0)
+"""Before another start where one failed: machines run out of processes for a while."""
+
+NOT_DONE = "the checking process did not do it"
 
 log = Logger()
 
@@ -62,6 +66,8 @@ class Checker:
         self._places: list[_Place] = []
         self._waiting: deque[_Check] = deque()
         self._stopping = False
+        self._failures = 0
+        self._pause: IDelayedCall | None = None
 
     def warm(self) -> None:
         """Start a first child, so that the first check need not wait for it."""
@@ -79,9 +85,8 @@ class Checker:
     def stop(self) -> Deferred[None]:
         """End every child and every check; fires when the processes are gone."""
         self._stopping = True
-        waiting, self._waiting = self._waiting, deque()
-        for check in waiting:
-            _answer(check, failure(check.wanted.name, "the worker stops"))
+        self._resume()
+        self._fail_waiting("the worker stops")
         exits = [place.child.exited for place in self._places if place.child is not None]
         for place in list(self._places):
             self._end(place, "the worker stops")
@@ -114,20 +119,20 @@ class Checker:
                 self._give(place, self._waiting.popleft())
         starting = sum(1 for place in self._places if not place.ready)
         while len(self._waiting) > starting and len(self._places) < self._most:
-            starting += 1
-            if not self._open():
+            if self._pause is not None:
                 return
+            starting += 1
+            self._open()
 
-    def _open(self) -> bool:
+    def _open(self) -> None:
         place = _Place()
         self._places.append(place)
         try:
             place.child = self._start(partial(self._heard, place), partial(self._gone, place))
         except OSError as error:
             self._gone(place, str(error))
-            return False
+            return
         place.timer = self._clock.callLater(START_S, self._end, place, f"not within {START_S:g} s")
-        return True
 
     def _give(self, place: _Place, check: _Check) -> None:
         place.check = check
@@ -162,6 +167,8 @@ class Checker:
         elif not place.ready:
             self._disarm(place)
             place.ready = True
+            self._failures = 0
+            self._resume()
             self._pump()
         elif place.check is not None:
             try:
@@ -198,17 +205,39 @@ class Checker:
         self._disarm(place)
         self._places.remove(place)
         why, check = place.why or why, place.check
-        if not place.ready and not self._stopping:
-            log.error("a checking process could not be started: {why}", why=why)
-            check = self._waiting.popleft() if self._waiting else None
         if check is not None and not check.done.called:
-            again = place.ready and check.tries < MOST_TRIES and not self._stopping
-            if again:
+            if check.tries < MOST_TRIES and not self._stopping:
                 self._waiting.appendleft(check)
             else:
-                text = f"the checking process did not do it: {why}"
-                _answer(check, failure(check.wanted.name, text))
+                _answer(check, failure(check.wanted.name, f"{NOT_DONE}: {why}"))
+        if not place.ready and not self._stopping:
+            self._not_started(why)
         self._pump()
+
+    def _not_started(self, why: str) -> None:
+        """Wait a little before the next start; after some, nobody waits any longer."""
+        log.error("a checking process could not be started: {why}", why=why)
+        self._resume()
+        if self._failures < len(PAUSES_S):
+            self._pause = self._clock.callLater(PAUSES_S[self._failures], self._try_again)
+            self._failures += 1
+        else:
+            self._failures = 0
+            self._fail_waiting(f"{NOT_DONE}: {why}")
+
+    def _try_again(self) -> None:
+        self._pause = None
+        self._pump()
+
+    def _resume(self) -> None:
+        if self._pause is not None and self._pause.active():
+            self._pause.cancel()
+        self._pause = None
+
+    def _fail_waiting(self, why: str) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for check in waiting:
+            _answer(check, failure(check.wanted.name, why))
 
     def _disarm(self, place: _Place) -> None:
         if place.timer is not None and place.timer.active():
