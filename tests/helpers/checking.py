@@ -20,7 +20,7 @@ class RealChecker:
     """An asynchronous context: a checker whose children can be looked at."""
 
     def __init__(self, **options: Any) -> None:
-        account = task_account()
+        account = options.pop("account", task_account())
         ids = {} if account is None else {"uid": account.uid, "gid": account.gid}
         more = {name: options.pop(name) for name in ("memory_bytes", "cpu_s") if name in options}
         self._bounds = Bounds(**ids, **more)

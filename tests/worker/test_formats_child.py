@@ -140,6 +140,14 @@ async def test_a_child_has_given_up_what_it_does_not_need() -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_child_that_stays_who_it_is_has_no_privileges_either() -> None:
+    async with RealChecker(children=1, account=None) as real:
+        assert (await real.checker.check(JSON, b"1")).ok
+        status = status_of(real.pids()[0])
+        assert status == {"CapEff": "0" * 16, "CapPrm": "0" * 16, "NoNewPrivs": "1"}
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_child_s_memory_is_bounded_and_the_next_check_works() -> None:
     async with RealChecker(children=1, memory_bytes=128 * 1024**2) as real:
         output = b"[" + b"[]," * 1_500_000 + b"[]]"
