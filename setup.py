@@ -7,6 +7,7 @@ FOLDERS = {
     "runyard.protocols": "protocols",
     "runyard.sched": "sched",
     "runyard.worker": "worker",
+    "runyard.worker.formats": "worker/formats",
     "runyard.worker.sandbox": "worker/sandbox",
 }
 
@@ -29,6 +30,7 @@ setup(
         "pydantic>=2.10,<3",
         "cryptography>=44",
         "zope.interface>=7",
+        "jsonschema>=4.23,<5",
     ],
     extras_require={
         "dev": [
