@@ -24,7 +24,7 @@ def slots(tmp_path: Path) -> Any:
     made = Slots(tmp_path)
     yield made
     pytest_twisted.blockon(made.sandbox.stop())
-    assert not list(made.jobs.path.glob("*/*")), "no folder of a job is left"
+    assert not list(made.jobs.path.glob("[0-9]*/*")), "no folder of a job is left"
     pytest_twisted.blockon(made.jobs.remove())
     assert not made.jobs.path.exists()
     assert not made.helpers()
@@ -140,7 +140,7 @@ async def test_the_job_is_the_main_module_in_a_folder_of_its_own(slots: Slots) -
     lines = ending.stdout.decode().splitlines()
     assert lines[0].startswith("__main__ ")
     assert lines[0].endswith("/main.py True def f(): pass")
-    assert lines[1:] == ["['main.py', 'tmp'] []", "True", "True False True", f"1 1 {uid}"]
+    assert lines[1:] == ["['main.py', 'tmp'] []", "True", "True False True", f"1 0 {uid}"]
 
 
 @pytest_twisted.ensureDeferred
@@ -166,7 +166,7 @@ async def test_task_files_are_beside_the_program_and_stay_the_operator_s(tmp_pat
 @pytest_twisted.ensureDeferred
 async def test_nothing_piles_up(slots: Slots) -> None:
     async def count() -> tuple[int, int, int]:
-        while list(slots.jobs.path.glob("*/*")):  # the helpers tidy up behind the answer
+        while list(slots.jobs.path.glob("[0-9]*/*")):  # the helpers tidy up behind the answer
             await deferLater(reactor, 0.02)
         await deferLater(reactor, 0.05)
         me = psutil.Process()

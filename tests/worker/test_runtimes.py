@@ -63,20 +63,18 @@ def test_a_python_that_the_tasks_user_cannot_reach_is_told_with_the_way_out(tmp_
         probe("python", str(hidden / "python3"), NOBODY if os.geteuid() == 0 else None)
 
 
-def test_python_variables_count_only_when_the_task_sets_them() -> None:
-    interpreter = Interpreter("python", "/p", "3.11")
-    plain = interpreter.argv("main.py", ("a",), {})
-    assert plain == ["/p", "-E", "-s", "-u", "-X", "utf8", "main.py", "a"]
-    assert "-E" not in interpreter.argv("main.py", (), {"PYTHONHASHSEED": "0"})
+def test_a_program_runs_unbuffered_in_utf_8_without_the_user_s_site() -> None:
+    argv = Interpreter("python", "/p", "3.11").argv("main.py", ("a",))
+    assert argv == ["/p", "-s", "-u", "-X", "utf8", "main.py", "a"]
 
 
 def test_the_environment_is_a_fixed_few_and_the_task_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_PASSWORD", "y")
     job = Job("a", "python", b"", b"", (), (("A", "1"), ("HOME", "/mine")), Limits(), 10.0)
-    given = environment(job, "/jobs/1")
+    given = environment(job, "/jobs/1", "/hook")
     assert given == {
         "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/mine", "TMPDIR": "/jobs/1/tmp",
-        "LANG": "C.UTF-8", "A": "1",
+        "LANG": "C.UTF-8", "A": "1", "PYTHONPATH": "/hook",
     }  # fmt: skip
 
 
@@ -105,3 +103,8 @@ def test_a_temporary_folder_that_the_tasks_user_cannot_enter_is_told_with_the_wa
         assert str(hidden) in str(caught.value)
         assert "\n" not in str(caught.value)
     assert not list(hidden.iterdir())
+
+
+def test_a_task_s_own_python_path_follows_the_hook_s() -> None:
+    job = Job("a", "python", b"", b"", (), (("PYTHONPATH", "/mine:/too"),), Limits(), 10.0)
+    assert environment(job, "/jobs/1", "/hook")["PYTHONPATH"] == "/hook:/mine:/too"
