@@ -83,6 +83,9 @@ def items_of(value: Any, kind: type, depth: int) -> str:
 def fields_of(value: Any, kind: type, depth: int) -> str:
     """Describe an object by its type and what stands in its dictionary."""
     name = name_of(kind)
+    if issubclass(kind, BaseException):
+        args = MEMBERS["args"].__get__(value)
+        return f"{name}({', '.join(describe(each, depth - 1) for each in args[:MOST_ITEMS])})"
     try:
         fields = object.__getattribute__(value, "__dict__")
     except Exception:  # noqa: BLE001 (whatever it is: there is none to show)
@@ -101,16 +104,23 @@ def fields_of(value: Any, kind: type, depth: int) -> str:
 
 def message_of(error: BaseException) -> str:
     """Give what ``str(error)`` says, as far as that needs no code of the program's."""
-    args = MEMBERS["args"].__get__(error)
-    kinds = type.__dict__["__mro__"].__get__(type(error))
-    spaces = [type.__dict__["__dict__"].__get__(kind) for kind in kinds]
+    kind, args = type(error), MEMBERS["args"].__get__(error)
+    if type(args) is not tuple:
+        return ""
+    if GROUP is not None and issubclass(kind, GROUP):
+        text, parts = (GROUP.__dict__[name].__get__(error) for name in ("message", "exceptions"))
+        return shorten(f"{text} ({len(parts)} sub-exception{'s' * (len(parts) != 1)})")
+    if issubclass(kind, SyntaxError):
+        text = SyntaxError.__dict__["msg"].__get__(error)
+        return shorten(text, 2 * MOST_TEXT) if type(text) is str else ""
+    spaces = [type.__dict__["__dict__"].__get__(k) for k in type.__dict__["__mro__"].__get__(kind)]
     teller = next(space["__str__"] for space in spaces if "__str__" in space)
-    ours = type(teller) is type(object.__str__)  # written in C
-    if ours and type(args) is tuple and all(type(a) in (str, bytes, *SCALARS) for a in args):
+    in_c = type(teller) is type(object.__str__)
+    if in_c and all(type(each) in (str, bytes, *SCALARS) for each in args):
         if len(args) == 1 and type(args[0]) is str and teller is MEMBERS["__str__"]:
             return shorten(args[0], 2 * MOST_TEXT)
         return shorten(teller(error), 2 * MOST_TEXT)
-    return ", ".join(describe(a) for a in args[:MOST_ITEMS]) if type(args) is tuple else ""
+    return ", ".join(describe(each) for each in args[:MOST_ITEMS])
 
 
 def line_of(code: CodeType, number: int) -> str:
