@@ -1,4 +1,6 @@
-"""SIGTERM, SIGINT and SIGHUP: stop in order, and exit with 0 when that has gone well.
+"""SIGTERM and SIGINT: stop in order, and exit with 0 when that has gone well. SIGHUP: read anew.
+
+A daemon that has nothing to read anew takes a SIGHUP for a SIGTERM: its terminal is gone.
 
 twistd's own handlers would end the process by the same signal after the drain, which a service
 manager takes for a crash, and fail on the second one.
@@ -26,12 +28,21 @@ def stop(reactor: Any) -> None:
         reactor.stop()
 
 
-def stop_on_signals(reactor: Any, hurry: Callable[[], None]) -> None:
-    """Install our handlers once the reactor runs; a second signal calls `hurry`."""
+def stop_on_signals(
+    reactor: Any, hurry: Callable[[], None], reload: Callable[[], None] | None = None
+) -> None:
+    """Install our handlers once the reactor runs; a second signal calls `hurry`.
+
+    With `reload`, a SIGHUP calls that and stops nothing.
+    """
     seen: list[float] = []
 
     def take(number: int) -> None:
         name = signal.Signals(number).name
+        if number == signal.SIGHUP and reload is not None:
+            log.info("{name}: reading anew", name=name)
+            reload()
+            return
         seen.append(reactor.seconds())
         if len(seen) > 1 and seen[-1] - seen[0] < SAME_S:
             return  # one wish: a group's signal, and the same passed on by a parent

@@ -20,6 +20,8 @@ SCHEMA = "schema"
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
 SCHEMA_BYTES = 64 * KIB
+REQUEST_SCHEMA_BYTES = 24 * KIB
+"""Of a schema that comes with a request: it travels in a header line."""
 SCHEMA_DEPTH = 64
 MOST_SHOWN = 80
 
@@ -76,18 +78,18 @@ def format_of(value: object, known: Collection[str] = BUILTIN) -> Format:
     if not isinstance(value, dict) or set(value) != {"schema"}:
         allowed = 'must be a name, or an object {"schema": {...}} with no other field'
         raise FormatRefused("format", _shown(value), allowed)
-    return Format(SCHEMA, schema_text(value["schema"]))
+    return Format(SCHEMA, schema_text(value["schema"], REQUEST_SCHEMA_BYTES))
 
 
-def schema_text(schema: object) -> str:
-    """Give a parsed schema as JSON text, checked as `format_of` says.
+def schema_text(schema: object, most: int = SCHEMA_BYTES) -> str:
+    """Give a parsed schema as JSON text of at most so many bytes, checked as `format_of` says.
 
     Raises:
         FormatRefused: which part is wrong, and what is allowed.
     """
     if not isinstance(schema, dict):
         raise FormatRefused("format.schema", _shown(schema), "must be an object")
-    _bound(schema)
+    _bound(schema, most)
     try:
         check_shape(schema)
     except SchemaRefused as error:
@@ -99,12 +101,12 @@ def schema_text(schema: object) -> str:
     except ValueError:
         allowed = "must hold finite numbers and whole Unicode characters only"
         raise FormatRefused("format.schema", "something else", allowed) from None
-    if size > SCHEMA_BYTES:
-        raise _too_large(size)
+    if size > most:
+        raise _too_large(size, most)
     return text
 
 
-def _bound(schema: dict[str, Any]) -> None:
+def _bound(schema: dict[str, Any], most: int) -> None:
     """Bound depth and size before anything else is done: without recursion, ended at the bound."""
     size = 0
     waiting: list[tuple[object, int]] = [(schema, 1)]
@@ -119,12 +121,12 @@ def _bound(schema: dict[str, Any]) -> None:
             waiting.extend((member, depth + 1) for member in value.values())
         elif isinstance(value, list):
             waiting.extend((member, depth + 1) for member in value)
-        if size > SCHEMA_BYTES:
-            raise _too_large(size)
+        if size > most:
+            raise _too_large(size, most)
 
 
-def _too_large(size: int) -> FormatRefused:
-    allowed = f"must be at most {SCHEMA_BYTES} bytes of JSON"
+def _too_large(size: int, most: int) -> FormatRefused:
+    allowed = f"must be at most {most} bytes of JSON"
     return FormatRefused("format.schema", f"{size} bytes or more", allowed)
 
 

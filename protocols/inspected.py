@@ -38,15 +38,18 @@ def read_record(text: str | bytes) -> Record | None:
     return checked(value)
 
 
-def write_record(record: Record | None) -> str:
-    """Give a record as JSON; empty where there is none. What is too large loses its locals."""
+def write_record(record: Record | None, most: int = MOST_QUOTED) -> str:
+    """Give a record as JSON; empty where there is none. What is too large loses its locals.
+
+    `most` bounds it as a string within a header line.
+    """
     if record is None:
         return ""
     short = {key: record[key] for key in ("type", "message", "line") if key in record}
     tries: list[Record] = [record, without_locals(record), short | {"frames": []}]
     for each in tries:
         text = json.dumps(each, separators=(",", ":"))
-        if len(text) <= MOST_BYTES and len(json.dumps(text)) <= MOST_QUOTED:
+        if len(text) <= MOST_BYTES and len(json.dumps(text)) <= most:
             return text
     return ""
 

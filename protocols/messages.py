@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 from attrs import validators as check
 
+from runyard.protocols.checked import MOST_BYTES as MOST_CHECKED_BYTES
 from runyard.protocols.fields import flag, listed, optional_text, payload, seconds, text, whole
+from runyard.protocols.formats import REQUEST_SCHEMA_BYTES
 from runyard.protocols.inspected import MOST_BYTES
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, RANGES, STDIN_BYTES
 
@@ -69,7 +71,8 @@ class Run(Message):
 
     `lease` is for how many seconds it may run on when the controller is not heard any more, and
     `beat` the last of the worker's Pings that the controller has seen: a Run that was under way for
-    longer than its lease is refused, since the controller may have given it up.
+    longer than its lease is refused, since the controller may have given it up. `format` names what
+    its output must be, empty for anything; `schema` is the JSON Schema that came with the request.
     Payloads: the code, its stdin, its arguments and its variables (`NAME=VALUE`), each of the last
     two as texts that end with NUL, as execve takes them: JSON would need up to six times the room.
     """
@@ -80,6 +83,8 @@ class Run(Message):
     limits: dict[str, float] = field(validator=check.instance_of(dict))
     lease: float = seconds(3600)
     beat: int = whole(0, 1 << 53, default=0)
+    format: str = text(64, default="")
+    schema: str = text(REQUEST_SCHEMA_BYTES, default="")
     code: bytes = payload(CODE_BYTES)
     stdin: bytes = payload(STDIN_BYTES)
     args: bytes = payload(ARGS_ENV_BYTES)
@@ -155,6 +160,7 @@ class Result(Message):
     cpu_s: float = seconds(1e9, default=0.0)
     max_rss_bytes: int = whole(0, 1 << 62, default=0)
     error: str = text(MOST_BYTES, default="")
+    format: str = text(MOST_CHECKED_BYTES, default="")
     stdout: bytes = payload(OUTPUT_BYTES)
     stderr: bytes = payload(OUTPUT_BYTES)
 

@@ -7,6 +7,8 @@ from itertools import chain
 
 from attrs import evolve, field, frozen
 
+from runyard.protocols.checked import Checked
+from runyard.protocols.formats import Format
 from runyard.protocols.inspected import Record
 from runyard.protocols.limits import Limits
 
@@ -96,6 +98,7 @@ class Task:
         priority: -100 to 100; higher goes first.
         keep_on_disconnect: Whether it runs on when nobody waits for it any more.
         retry: What of its own doing it is tried again after; None for nothing.
+        format: What its output must be; None for anything.
     """
 
     id: str
@@ -111,6 +114,7 @@ class Task:
     labels: tuple[tuple[str, str], ...] = ()
     keep_on_disconnect: bool = False
     retry: RetryPolicy | None = None
+    format: Format | None = None
 
     def kept(self) -> Task:
         """Give the task as one that runs on when nobody waits for it any more."""
@@ -122,7 +126,8 @@ class Task:
         texts = [*self.args, *chain(*self.env, *self.labels)]
         if self.name is not None:
             texts.append(self.name)
-        return len(self.code) + len(self.stdin) + sum(len(t.encode()) + TEXT_BYTES for t in texts)
+        held = len(self.code) + len(self.stdin) + (self.format.size if self.format else 0)
+        return held + sum(len(t.encode()) + TEXT_BYTES for t in texts)
 
 
 @frozen
@@ -152,6 +157,7 @@ class Ended:
         signal: The signal's name, such as ``SIGSEGV``.
         isolation: The level that was really in force, None when it never ran.
         confirmed: False where the worker did not say in time that the processes are gone.
+        format: What the check of its output found; None where there was none.
         error: What its process told of the exception that ended it, or where it was at a timeout.
     """
 
@@ -169,6 +175,7 @@ class Ended:
     isolation: str | None = None
     confirmed: bool = True
     error: Record | None = None
+    format: Checked | None = None
 
 
 def cancelled(reason: Reason, detail: str = "", *, confirmed: bool = True) -> Ended:

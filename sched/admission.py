@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from attrs import field, frozen
 from pydantic import ValidationError
 
+from runyard.protocols.formats import BUILTIN, Format, FormatRefused, format_of
 from runyard.protocols.ids import new_task_id
 from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, STDIN_BYTES, Limits
 from runyard.protocols.tasks import RetryPolicy, Task
@@ -22,9 +23,10 @@ ENCODINGS: tuple[Encoding, ...] = ("auto", "once", "twice")
 
 @frozen
 class Policy:
-    """What this server takes now: its workers' runtimes, its operator's limits."""
+    """What this server takes now: its workers' runtimes and formats, its operator's limits."""
 
     runtimes: frozenset[str]
+    formats: tuple[str, ...] = BUILTIN
     limits: LimitPolicy = field(factory=LimitPolicy)
 
 
@@ -81,6 +83,15 @@ def _admit_document(document: dict[str, Any], policy: Policy) -> Admitted:
     return _admit(request.code.encode(), request, more, policy)
 
 
+def _format(value: Any, policy: Policy) -> Format | None:
+    if value is None:
+        return None
+    try:
+        return format_of(value, policy.formats)
+    except FormatRefused as error:
+        raise malformed(error.field, error.got, error.allowed) from None
+
+
 def _retry(request: ExecuteRequest) -> RetryPolicy | None:
     asked = request.retry
     return None if asked is None else RetryPolicy(asked.max, frozenset(asked.on), asked.backoff)
@@ -109,6 +120,7 @@ def _admit(code: bytes, options: ExecuteOptions, more: dict[str, Any], policy: P
         attempts=options.attempts,
         priority=options.priority,
         name=options.name,
+        format=_format(options.format, policy),
         keep_on_disconnect=options.on_disconnect == "continue" or not options.wait,
         **more,
     )

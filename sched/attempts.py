@@ -23,11 +23,13 @@ class Timing:
 
     Attributes:
         grace: Past its wall limit until we cancel it; its worker should have ended it by then.
+        check: Beside that for the check of its output, the wait for a free checker among it.
         launch: Until its worker tells that it has started.
         confirm: Until it must be gone once cancelled.
     """
 
     grace: float = 2.0
+    check: float = 20.0
     launch: float = 15.0
     confirm: float = 5.0
 
@@ -87,7 +89,9 @@ class Attempt:
     def _started(self) -> None:
         self.ticket.marks.setdefault("started", self._clock.seconds())
         if self._stopping is None:
-            self._arm(self.ticket.task.limits.wall_s + self._timing.grace, Reason.TIMEOUT)
+            task, timing = self.ticket.task, self._timing
+            check = timing.check if task.format is not None else 0.0
+            self._arm(task.limits.wall_s + timing.grace + check, Reason.TIMEOUT)
 
     def _arrived(self, result: Ended | Failure) -> None:
         """The worker has answered, or its link is gone."""

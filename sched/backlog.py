@@ -5,14 +5,20 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from runyard.sched.needs import Need, need_of
 from runyard.sched.tickets import Ticket
 
 AGE_S = 3.0
 """Seconds of waiting that weigh as one step of priority, so that nothing starves."""
 
-Lane = tuple[str, bool]
-"""A runtime's name, and whether its tasks run alone on a worker."""
+
+class Lane(NamedTuple):
+    """What its tasks need, and whether each runs alone on a worker."""
+
+    need: Need
+    alone: bool = False
 
 
 class Full(Exception):
@@ -26,7 +32,7 @@ def urgency(ticket: Ticket) -> float:
 
 def lane_of(ticket: Ticket) -> Lane:
     """Give the lane that a ticket waits in."""
-    return ticket.task.language, ticket.tally.suspect
+    return Lane(need_of(ticket.task), ticket.tally.suspect)
 
 
 class Backlog:
@@ -83,7 +89,7 @@ class Backlog:
 
     def lanes(self) -> list[Lane]:
         """Give the lanes in which something waits, those of tasks that run alone first."""
-        return sorted(self._lanes, key=lambda lane: not lane[1])
+        return sorted(self._lanes, key=lambda lane: not lane.alone)
 
     def first(self, lane: Lane) -> Ticket | None:
         """Give the next ticket of a lane without taking it out."""

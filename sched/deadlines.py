@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from runyard.sched.needs import BUILT_IN, Need
 from runyard.sched.roster import Worker
 from runyard.sched.tickets import Ticket
 
@@ -36,13 +37,16 @@ class StartDeadlines:
             call.cancel()
 
 
-def shortage(language: str, workers: Iterable[Worker], unreachable: Mapping[str, str]) -> str:
-    """Say what is wrong with the workers that a language needs; a part of a sentence."""
+def shortage(need: Need, workers: Iterable[Worker], unreachable: Mapping[str, str]) -> str:
+    """Say what is wrong with the workers that meet a need; a part of a sentence."""
     linked = list(workers)
-    fit = [each for each in linked if language in each.runtimes]
+    fit = [each for each in linked if need in each.meets]
+    what = repr(need.runtime)
+    if need.format not in ("", BUILT_IN):
+        what += f" and the format {need.format!r}"
     states = Counter(_trouble(each) for each in fit)
     parts = [f"{count} {state}" for state, count in sorted(states.items())]
-    text = f"{len(fit)} of {len(linked)} linked workers have {language!r}"
+    text = f"{len(fit)} of {len(linked)} linked workers have {what}"
     if parts:
         text += f" ({', '.join(parts)})"
     failing = [f"{each.name}: {each.health.reason}" for each in fit if each.state == "quarantined"]

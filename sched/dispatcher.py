@@ -18,6 +18,7 @@ from runyard.sched.attempts import Attempt, Timing
 from runyard.sched.backlog import Backlog, Lane
 from runyard.sched.deadlines import StartDeadlines, shortage
 from runyard.sched.evaluator import Choice, choose
+from runyard.sched.needs import need_of
 from runyard.sched.recovery import Retry
 from runyard.sched.retries import Retries
 from runyard.sched.roster import Roster, Worker
@@ -131,7 +132,7 @@ class Dispatcher:
         self._pumping = True
         try:
             for lane in self._backlog.lanes():
-                if lane[1]:
+                if lane.alone:
                     self._start_suspects(lane)
                 else:
                     while self._start_next(lane):
@@ -140,7 +141,7 @@ class Dispatcher:
             self._pumping = False
 
     def _start_next(self, lane: Lane) -> bool:
-        workers = {each.name: each for each in self._roster.with_room(lane[0])}
+        workers = {each.name: each for each in self._roster.with_room(lane.need)}
         ticket = self._backlog.first(lane) if workers else None
         if ticket is None:
             return False
@@ -152,7 +153,7 @@ class Dispatcher:
 
     def _start_suspects(self, lane: Lane) -> None:
         """Start those that must run alone, each where a worker has become idle for it."""
-        for ticket in self._solitude.next(self._backlog.in_order(lane), lane[0]):
+        for ticket in self._solitude.next(self._backlog.in_order(lane), lane.need):
             placed = self._solitude.place(ticket)
             if placed is not None:
                 self._start(ticket, *placed)
@@ -207,7 +208,7 @@ class Dispatcher:
         if not self._backlog.remove(ticket):
             ticket.overdue = True  # an attempt is under way: it decides
             return
-        state = shortage(ticket.task.language, self._roster, self._roster.unreachable)
+        state = shortage(need_of(ticket.task), self._roster, self._roster.unreachable)
         text = f"No worker that fits became free in {self._deadlines.seconds:g} s: {state}."
         self.finish(ticket, Ended(Outcome.INTERNAL_FAIL, Reason.NO_WORKER, text))
 

@@ -34,6 +34,7 @@ def task_document(ticket: Ticket, position: int | None, *, debug: bool) -> dict[
         "stderr_truncated": bool(ended and ended.stderr_truncated),
         "error": _error(ended, debug=debug),
         "limit": _limit(ended),
+        "format": _format(ended),
         "usage": _usage(ended),
         "isolation": ended.isolation if ended else None,
         "attempts": [
@@ -79,6 +80,19 @@ def _error(ended: Ended | None, *, debug: bool) -> dict[str, Any] | None:
     if ended is None or ended.error is None:
         return None
     return ended.error if debug else without_locals(ended.error)
+
+
+def _format(ended: Ended | None) -> dict[str, Any] | None:
+    if ended is None or ended.format is None:
+        return None
+    checked = ended.format
+    return {
+        "name": checked.name,
+        "ok": checked.ok,
+        "problems": [{"path": path, "message": message} for path, message in checked.problems],
+        "more": checked.more,
+        "failed": checked.failed,
+    }
 
 
 def _limit(ended: Ended | None) -> dict[str, Any] | None:

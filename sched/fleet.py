@@ -31,6 +31,7 @@ def worker_document(worker: Worker, ahead: float) -> dict[str, Any]:
         "quarantined": len(worker.quarantined),
         "isolation": worker.isolation,
         "runtimes": list(worker.runtimes),
+        "formats": list(worker.formats),
     }
 
 
@@ -103,7 +104,7 @@ def queue_document(backlog: Backlog, now: float) -> dict[str, Any]:
                 "priority": each.task.priority,
                 "waited_s": round(now - each.queued_at, 3),
                 "urgency": round(urgency(each) + now / AGE_S, 3),
-                "alone": lane_of(each)[1],
+                "alone": lane_of(each).alone,
                 "attempts": len(each.attempts),
                 "avoids": sorted(each.avoid),
             }

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from runyard.daemon.lag import measure_lag
 from runyard.daemon.threads import in_thread
 from runyard.daemon.waiting import within
+from runyard.protocols.formats import BUILTIN
 from runyard.protocols.ids import TASK_ID
 from runyard.protocols.tasks import Reason, State
 from runyard.sched.admission import Admitted, Policy, admit_body, admit_query
@@ -143,6 +144,12 @@ class Api:
         document = fleet_document(self._roster, self._roster.unreachable, ahead)
         return send(request, answer_json(document))
 
+    @app.route("/<any(runtimes, formats):what>", methods=["GET"])
+    def offered(self, request: BoundedRequest, what: str) -> bytes:
+        """List the languages, or the formats, that requests may name."""
+        names = sorted(self._roster.runtimes_seen) if what == "runtimes" else list(self._formats())
+        return send(request, answer_json({what: names}))
+
     @app.route("/healthz", methods=["GET"])
     def healthz(self, request: BoundedRequest) -> bytes:
         """Say that the process lives."""
@@ -223,7 +230,7 @@ class Api:
 
     async def _admit(self, request: BoundedRequest) -> Admitted:
         runtimes = frozenset(self._roster.runtimes_seen) or KNOWN_RUNTIMES
-        policy = Policy(runtimes, self._limits)
+        policy = Policy(runtimes, self._formats(), self._limits)
         query = request.query
         if request.method == b"GET":
             return await self._maybe_in_thread(len(query), admit_query, query, policy)
@@ -232,6 +239,10 @@ class Api:
         return await self._maybe_in_thread(
             len(body) + len(query), admit_body, body, media, query, policy
         )
+
+    def _formats(self) -> tuple[str, ...]:
+        own = sorted(self._roster.formats_seen - set(BUILTIN))
+        return (*BUILTIN, *own)
 
     async def _maybe_in_thread(
         self, size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

@@ -49,6 +49,7 @@ class KnownWorkers:
             raise LinkedElsewhere(f"worker {hello.name} is linked by {known.address}")
         known.address = known.worker.address = address
         known.worker.draining = False
+        known.worker.formats = tuple(hello.formats)
         return known.worker, known.session
 
     def linked_elsewhere(self, hello: Hello, address: str) -> str | None:
@@ -72,7 +73,7 @@ class KnownWorkers:
         session = WorkerSession(self._clock, hello.boot, self._leases)
         worker = Worker(
             hello.name, hello.boot, address, hello.slots, hello.isolation,
-            tuple(hello.runtimes), session,
+            tuple(hello.runtimes), session, tuple(hello.formats),
         )  # fmt: skip
         self._forget_idle()
         self._by_name[hello.name] = _Known(address, session, worker)

@@ -145,6 +145,11 @@ class LocalWorker(Service, ProcessProtocol):
         )  # fmt: skip
         self._delay = min(self._delay * 2, RESTART_MOST_S)
 
+    def reload(self) -> None:
+        """Have it read its formats anew; only one that we started can be told."""
+        if self._process is not None:
+            self._process.signalProcess("HUP")
+
     def stopService(self) -> Deferred[None]:
         """Have it end in order, by force if it does not; fires when it is gone."""
         super().stopService()

@@ -28,6 +28,7 @@ class Options(OneLineOptions):
          whole("local-workers", 0, 64)],
         ["slots", None, None, "Slots of each local worker [the machine's cores]."],
         ["task-files", None, None, "A folder whose files tasks find beside their own."],
+        ["formats", None, None, "A folder of JSON Schemas, each NAME.json a format."],
         ["max-queue", None, 10000, "How many tasks may wait.", whole("max-queue", 1, 10_000_000)],
         ["max-queue-bytes", None, 256 * MIB, "How many bytes waiting tasks may hold.",
          whole("max-queue-bytes", 1, 1 << 40)],

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from runyard.protocols.tasks import Ended, Reason, Task
 from runyard.sched.evaluator import MOST_CANDIDATES, Candidate
 from runyard.sched.health import Health
+from runyard.sched.needs import Need, met_by
 
 REST_S = 0.1
 REST_MOST_S = 5.0
@@ -67,6 +68,7 @@ class Worker:
     isolation: str
     runtimes: tuple[str, ...]
     link: Runner
+    formats: tuple[str, ...] = ()
     draining: bool = False
     running: set[str] = field(factory=set)
     quarantined: set[str] = field(factory=set)
@@ -74,6 +76,11 @@ class Worker:
     refusals: int = 0
     resting: bool = False
     kept_for: str | None = None
+
+    @property
+    def meets(self) -> tuple[Need, ...]:
+        """Every need of a task that it meets."""
+        return met_by(self.runtimes, self.formats)
 
     @property
     def state(self) -> str:
@@ -131,7 +138,8 @@ class Roster:
         self._hosts: dict[str, str] = {}
         self.unreachable: dict[str, str] = {}
         """Addresses that have no link just now, and why."""
-        self._free: dict[str, dict[str, Worker]] = {}
+        self.formats_seen: set[str] = set()
+        self._free: dict[Need, dict[str, Worker]] = {}
         self._healths: OrderedDict[str, Health] = OrderedDict()
 
     def __iter__(self) -> Iterator[Worker]:
@@ -150,6 +158,7 @@ class Roster:
         if len(self._healths) > MOST_HEALTHS:
             self._healths.popitem(last=False)
         self.runtimes_seen.update(worker.runtimes)
+        self.formats_seen.update(worker.formats)
         self._hosts[worker.name] = host_of(worker.address)
         self.joined(worker)
         self.refresh(worker)
@@ -220,17 +229,17 @@ class Roster:
             if tell and worker.kept_for is not None:
                 self.room()
             return
-        for runtime in worker.runtimes:
-            self._free.setdefault(runtime, {})[worker.name] = worker
+        for need in worker.meets:
+            self._free.setdefault(need, {})[worker.name] = worker
         if tell:
             self.room()
 
-    def with_room(self, runtime: str) -> list[Worker]:
-        """Give at most 16 workers that have room for a runtime, the longest unused first."""
-        return list(islice(self._free.get(runtime, {}).values(), MOST_CANDIDATES))
+    def with_room(self, need: Need) -> list[Worker]:
+        """Give at most 16 workers that have room and meet a need, the longest unused first."""
+        return list(islice(self._free.get(need, {}).values(), MOST_CANDIDATES))
 
     def _unindex(self, worker: Worker) -> None:
-        for runtime in worker.runtimes:
-            free = self._free.get(runtime, {})
+        for need in worker.meets:
+            free = self._free.get(need, {})
             if free.get(worker.name) is worker:
                 del free[worker.name]

@@ -17,6 +17,7 @@ from runyard.daemon.exits import bound
 from runyard.daemon.waiting import within
 from runyard.protocols.tasks import Reason
 from runyard.sched.dispatcher import Dispatcher
+from runyard.sched.local import LocalWorker
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Tickets
 from runyard.sched.web import BoundedSite
@@ -89,6 +90,12 @@ class SchedulerService(Service):
         """Cancel what still runs: somebody does not want to wait for it."""
         for ticket in self._tickets.unfinished():
             self._dispatcher.stop(ticket, Reason.RESTART)
+
+    def reload(self) -> None:
+        """Have our own workers read their formats anew."""
+        for link in self._links:
+            if isinstance(link, LocalWorker):
+                link.reload()
 
     async def _stop(self) -> None:
         self._dispatcher.draining = True

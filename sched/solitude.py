@@ -7,6 +7,7 @@ from itertools import islice
 
 from runyard.protocols.tasks import State
 from runyard.sched.evaluator import Candidate, Choice, choose
+from runyard.sched.needs import Need, need_of
 from runyard.sched.roster import Roster, Worker
 from runyard.sched.tickets import Ticket
 
@@ -22,15 +23,15 @@ class Solitude:
         self._roster = roster
         self._kept: dict[str, tuple[Ticket, Worker]] = {}
 
-    def next(self, waiting: Iterator[Ticket], runtime: str) -> list[Ticket]:
-        """Give the suspects of a runtime that may be placed now: who has a worker goes first."""
+    def next(self, waiting: Iterator[Ticket], need: Need) -> list[Ticket]:
+        """Give the suspects of one need that may be placed now: who has a worker goes first."""
         for ticket, worker in list(self._kept.values()):
             if not self._usable(worker):
                 self.leave(ticket)
         have = [
             ticket
             for ticket, _ in self._kept.values()
-            if ticket.state is State.PENDING and ticket.task.language == runtime
+            if ticket.state is State.PENDING and need_of(ticket.task) == need
         ]
         others = (ticket for ticket in waiting if ticket.task.id not in self._kept)
         most = max(1, len(self._roster.workers) // 2)
@@ -57,7 +58,7 @@ class Solitude:
         return linked and worker.takes_work and not worker.quarantined
 
     def _keep_one(self, ticket: Ticket) -> Worker | None:
-        found = self._roster.with_room(ticket.task.language)
+        found = self._roster.with_room(need_of(ticket.task))
         usable = [worker for worker in found if not worker.quarantined]
         idle = [worker for worker in usable if not worker.running]
         worker = _best(ticket, idle) or _best(ticket, usable)

@@ -108,7 +108,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
         pool,
         options["drain-timeout"],
     )
-    stop_on_signals(reactor, service.hurry)
+    stop_on_signals(reactor, service.hurry, service.reload if options["formats"] else None)
     if options["banner"]:
         _announce(roster, service)
     parent = MultiService()
@@ -173,6 +173,8 @@ def _worker_options(options: Options) -> list[str]:
     passed = [f"--slots={options['slots']}"] if options["slots"] is not None else []
     if options["task-files"] is not None:
         passed.append(f"--task-files={Path(options['task-files']).absolute()}")
+    if options["formats"] is not None:
+        passed.append(f"--formats={Path(options['formats']).absolute()}")
     passed += [f"--python={value}" for value in options["python"]]
     if options["allow-unsandboxed"]:
         passed.append("--allow-unsandboxed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runyard.protocols.checked import read_checked
 from runyard.protocols.errors import ProtocolError
 from runyard.protocols.inspected import read_record
 from runyard.protocols.limits import RANGES, limits_document
@@ -25,6 +26,8 @@ def run_of(attempt: str, task: Task, lease: float, beat: int) -> Run:
         beat=beat,
         args=join_texts(task.args),
         env=join_texts(f"{name}={value}" for name, value in task.env),
+        format=task.format.name if task.format is not None else "",
+        schema=(task.format.schema or "") if task.format is not None else "",
         code=task.code,
         stdin=task.stdin,
     )
@@ -65,6 +68,7 @@ def ended_of(result: Result) -> Ended:
         isolation=result.isolation,
         confirmed=result.confirmed,
         error=read_record(result.error) if result.error else None,
+        format=read_checked(result.format),
     )
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
-from attrs import define
-from twisted.internet.defer import Deferred
+from attrs import define, evolve
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from runyard.protocols.checked import Checked
 from runyard.protocols.errors import Refused
-from runyard.protocols.tasks import Ended, Reason
+from runyard.protocols.formats import Format
+from runyard.protocols.tasks import Ended, Outcome, Reason
 from runyard.worker.sandbox.interface import Ending, Job, RunningJob, Sandbox, SandboxError
-from runyard.worker.verdict import unseen, verdict
+from runyard.worker.verdict import unseen, verdict, with_check
 
 TRACE_S = 0.1
 """How long before its wall limit a job's process is asked where it is."""
@@ -30,12 +33,34 @@ class Execution:
     running: RunningJob | None = None
     timer: IDelayedCall | None = None
     stopped: Reason | None = None
+    checking: Deferred[None] | None = None
+
+
+class OutputChecker(Protocol):
+    """Knows formats, and checks outputs by them."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names that requests may use."""
+
+    def knows(self, wanted: Format) -> bool:
+        """Whether outputs can be checked so here."""
+
+    def check(self, wanted: Format, output: bytes) -> Deferred[Checked]:
+        """Check an output; fails only by being cancelled."""
 
 
 class Executor:
-    """Runs jobs in a fixed number of slots and holds each to its wall limit."""
+    """Runs jobs in a fixed number of slots, holds each to its wall limit, has outputs checked."""
 
-    def __init__(self, clock: IReactorTime, sandbox: Sandbox, slots: int) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        sandbox: Sandbox,
+        slots: int,
+        formats: OutputChecker | None = None,
+    ) -> None:
+        self.formats = formats
         self.slots = slots
         self.sandbox = sandbox
         self.draining = False
@@ -120,6 +145,8 @@ class Executor:
             raise Refused("this attempt runs here already")
         if job.language not in self.sandbox.runtimes:
             raise Refused(f"no runtime {job.language!r} here")
+        if job.format is not None and (self.formats is None or not self.formats.knows(job.format)):
+            raise Refused(f"no format {job.format.name!r} here")
 
     def _nearly_over(self, execution: Execution) -> None:
         """Its time is nearly over: have it tell what it is doing."""
@@ -131,14 +158,37 @@ class Executor:
     def _stop(self, execution: Execution, reason: Reason) -> None:
         if execution.stopped is None and execution.running is not None:
             execution.stopped = reason
-            execution.running.kill()
+            if execution.checking is not None:
+                execution.checking.cancel()
+            else:
+                execution.running.kill()
 
     def _judge(self, ending: Ending, execution: Execution) -> None:
         if ending.forsaken and execution.stopped is None:
             execution.stopped = Reason.LEASE
         job = execution.job
         ended = verdict(ending, job.limits, execution.stopped, self.sandbox.isolation, job.code)
-        self._finish(execution, ended)
+        if ended.outcome is Outcome.SUCCESS and job.format is not None and self.formats is not None:
+            self._disarm(execution)
+            checking = self.formats.check(job.format, ended.stdout)
+            execution.checking = checking.addCallbacks(
+                self._checked, self._unchecked,
+                callbackArgs=(execution, ended), errbackArgs=(execution, ended),
+            )  # fmt: skip
+            execution.checking.addErrback(self._bug, execution)
+        else:
+            self._finish(execution, ended)
+
+    def _checked(self, checked: Checked, execution: Execution, ended: Ended) -> None:
+        self._finish(execution, with_check(ended, checked))
+
+    def _unchecked(self, failure: Failure, execution: Execution, ended: Ended) -> None:
+        """It was stopped while its output was checked."""
+        failure.trap(CancelledError)
+        reason = execution.stopped or Reason.RESTART
+        text = "It was stopped while its output was checked."
+        stopped = evolve(ended, outcome=Outcome.CANCELLED, reason=reason, detail=text)
+        self._finish(execution, stopped)
 
     def _sandbox_failed(self, failure: Failure, execution: Execution) -> None:
         failure.trap(SandboxError)
@@ -154,11 +204,14 @@ class Executor:
         limits = execution.job.limits
         return unseen(why, limits, execution.stopped, self.sandbox.isolation)
 
+    def _disarm(self, execution: Execution) -> None:
+        if execution.timer is not None and execution.timer.active():
+            execution.timer.cancel()
+
     def _finish(self, execution: Execution, ended: Ended) -> None:
         if self._executions.pop(execution.job.attempt, None) is None:
             return
-        if execution.timer is not None and execution.timer.active():
-            execution.timer.cancel()
+        self._disarm(execution)
         execution.ended(ended)
         if not self._executions:
             waiters, self._idle = self._idle, []

@@ -78,6 +78,7 @@ class ControllerLink(MessageReceiver):
         hello = Hello(
             versions=list(VERSIONS), name=identity.name, boot=identity.boot, slots=executor.slots,
             isolation=executor.sandbox.isolation, runtimes=list(executor.sandbox.runtimes),
+            formats=executor.formats.names if executor.formats is not None else [],
             nonce=self._nonce,
         )  # fmt: skip
         self.send(hello)
@@ -264,6 +265,11 @@ class WorkerFactory(Factory):
                 link.send(Drain())
         self._leaving = self._leaving or leave
         self.progress()
+
+    def greet_anew(self) -> None:
+        """What this worker offers has changed: the links end, and begin with a new Hello."""
+        for link in list(self._proven):
+            link.close()
 
     def when_settled(self) -> Deferred[None]:
         """Fire when nothing runs and every result has been acknowledged."""

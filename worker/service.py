@@ -11,9 +11,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from runyard.daemon.exits import bound, die
-from runyard.daemon.waiting import within
+from runyard.daemon.waiting import follow, within
 from runyard.protocols.tasks import Reason
 from runyard.worker.executor import Executor
+from runyard.worker.formats.checker import Checker
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import WorkerFactory
 
@@ -38,6 +39,7 @@ class WorkerService(Service):
         factory: WorkerFactory,
         door: IProtocolFactory,
         executor: Executor,
+        checker: Checker,
         jobs: JobsFolder,
         drain_timeout: float,
     ) -> None:
@@ -47,6 +49,7 @@ class WorkerService(Service):
         self._factory = factory
         self._door = door
         self._executor = executor
+        self._checker = checker
         self._jobs = jobs
         self._drain_timeout = drain_timeout
         self._port: IListeningPort | None = None
@@ -65,6 +68,7 @@ class WorkerService(Service):
         except OSError as error:
             die("worker", f"the tasks' folder cannot be made: {error}")
         self._executor.sandbox.start()
+        self._checker.warm()
         log.info(
             "worker {name} listens on {address}: {slots} slots, isolation {isolation}, {runtimes}",
             name=self._factory.identity.name, address=self._address, slots=self._executor.slots,
@@ -103,4 +107,5 @@ class WorkerService(Service):
             link.close()
         await DeferredList([link.lost for link in links])
         await self._executor.sandbox.stop()
+        await within(self._reactor, follow(self._checker.stop()), SETTLE_S)
         await self._jobs.remove()

@@ -36,6 +36,9 @@ from runyard.protocols.ids import new_token
 from runyard.protocols.tasks import Reason
 from runyard.worker.door import Door
 from runyard.worker.executor import Executor
+from runyard.worker.formats.book import FormatBook
+from runyard.worker.formats.folder import FormatsUnusable
+from runyard.worker.formats.making import make_checker
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import Credentials, Identity, WorkerFactory
 from runyard.worker.loneliness import Loneliness
@@ -66,6 +69,7 @@ class Options(OneLineOptions):
         ["slots", None, os.cpu_count() or 1, "How many tasks run at a time.",
          whole("slots", 1, 1024)],
         ["task-files", None, None, "A folder whose files tasks find beside their own."],
+        ["formats", None, None, "A folder of JSON Schemas, each NAME.json a format."],
         ["controller-key", None, None, "The scheduler's public key [keys/ in the state folder]."],
         ["fleet-secret", None, None, "The fleet's secret [keys/ in the state folder]."],
         ["drain-timeout", None, 30, "Seconds that running tasks get when it is told to stop.",
@@ -109,6 +113,8 @@ def makeService(options: Options) -> MultiService:
 
     try:
         return _build(reactor, options)
+    except FormatsUnusable as error:
+        die("worker", f"--formats: {error}")
     except (FolderUnusable, KeyFileError, RuntimeUnusable, usage.UsageError) as error:
         die("worker", error)
 
@@ -135,7 +141,9 @@ def _build(reactor: Any, options: Options) -> MultiService:
     sandbox = PlainSandbox(
         reactor, slots, jobs, interpreters, account, _task_files(options["task-files"])
     )
-    executor = Executor(reactor, sandbox, slots)
+    folder = Path(options["formats"]).absolute() if options["formats"] is not None else None
+    book = FormatBook(make_checker(reactor, account), folder)
+    executor = Executor(reactor, sandbox, slots, book)
     leave = partial(stop, reactor)
     lonely = Loneliness(reactor, options["alone-timeout"], leave)
     factory = WorkerFactory(
@@ -150,11 +158,12 @@ def _build(reactor: Any, options: Options) -> MultiService:
         reactor.callWhenRunning(lonely.links_changed, 0)
         reactor.addSystemEventTrigger("before", "shutdown", lonely.stop)
     reactor.addSystemEventTrigger("after", "shutdown", held.release)
-    stop_on_signals(reactor, lambda: executor.stop_all(Reason.RESTART))
+    reload = partial(book.reload, reactor, factory.greet_anew) if folder is not None else None
+    stop_on_signals(reactor, lambda: executor.stop_all(Reason.RESTART), reload)
     service = MultiService()
     door = Door(reactor, factory, always=bool(options["tls"]))
     WorkerService(
-        reactor, endpoint, options["listen"], factory, door, executor, jobs,
+        reactor, endpoint, options["listen"], factory, door, executor, book.checker, jobs,
         options["drain-timeout"],
     ).setServiceParent(service)  # fmt: skip
     return service

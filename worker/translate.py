@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from runyard.protocols.checked import write_checked
 from runyard.protocols.errors import ProtocolError
+from runyard.protocols.formats import Format
 from runyard.protocols.inspected import write_record
 from runyard.protocols.limits import limits_from
 from runyard.protocols.messages import Result, Run
 from runyard.protocols.tasks import Ended
 from runyard.protocols.texts import split_texts
 from runyard.worker.sandbox.interface import Job
+
+BESIDE_A_CHECK = 20 * 1024
+"""Bytes of a record where the check of the output stands in the same header line."""
 
 
 def job_of(message: Run, lease: float) -> Job:
@@ -36,6 +41,7 @@ def job_of(message: Run, lease: float) -> Job:
         env=tuple(env),
         limits=limits,
         lease=lease,
+        format=Format(message.format, message.schema or None) if message.format else None,
     )
 
 
@@ -43,6 +49,7 @@ def result_of(attempt: str, ended: Ended) -> Result:
     """Build the Result that tells how an attempt ended."""
     limit = ended.limit
     usage = ended.usage
+    checked = write_checked(ended.format)
     return Result(
         attempt=attempt,
         outcome=ended.outcome.value,
@@ -60,5 +67,6 @@ def result_of(attempt: str, ended: Ended) -> Result:
         cpu_s=usage.cpu_s if usage is not None else 0.0,
         max_rss_bytes=usage.max_rss_bytes if usage is not None else 0,
         confirmed=ended.confirmed,
-        error=write_record(ended.error),
+        error=write_record(ended.error, BESIDE_A_CHECK) if checked else write_record(ended.error),
+        format=checked,
     )

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 
+from attrs import evolve
+
+from runyard.protocols.checked import Checked
 from runyard.protocols.inspected import Record
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Usage
 from runyard.worker.inspect import caught_in, raised
 from runyard.worker.sandbox.interface import Ending
 
+MOST_DETAIL = 1024
 CPU_SLACK_S = 0.25
 """How far below the limit the measured time may be: the kernel counts the limit by its ticks."""
 
@@ -74,6 +78,15 @@ def unseen(why: str, limits: Limits, stopped: Reason | None, isolation: str) -> 
     if stopped is not None:
         return Ended(Outcome.CANCELLED, stopped, why[:2048], isolation=isolation, confirmed=False)
     return Ended(Outcome.INTERNAL_FAIL, Reason.SANDBOX, why[:2048], isolation=isolation)
+
+
+def with_check(ended: Ended, checked: Checked) -> Ended:
+    """Judge a success by what the check of its output found; the output is kept either way."""
+    if checked.ok:
+        return evolve(ended, format=checked)
+    return evolve(
+        ended, outcome=Outcome.FORMAT_ERROR, detail=checked.detail[:MOST_DETAIL], format=checked
+    )
 
 
 def _exception(error: Record) -> tuple[Reason, str]:

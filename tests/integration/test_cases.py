@@ -259,7 +259,7 @@ def test_a_program_that_broke_others_is_answered_rightly(
     before = Before(running)
     wanted = case.submit.get("beside")
     beside = start_beside(running, wanted, threads) if wanted else None
-    options = {"timeout": case.submit["timeout"]} if "timeout" in case.submit else {}
+    options = {k: case.submit[k] for k in ("timeout", "format") if k in case.submit}
     for _ in range(case.submit.get("repeat", 1)):
         answer = send(running.url, case.code, case.method, **options)
         assert unmet(answer, case.expect) == [], answer

@@ -144,7 +144,7 @@ def test_an_operator_sets_defaults_and_maxima_within_the_contract() -> None:
     assert policy.apply({}).wall_s == 3
     assert policy.apply({"wall_s": 20}).wall_s == 20
     assert policy.apply({"processes": 200}) == Limits(wall_s=3, processes=200)
-    strict = Policy(frozenset({"python"}), policy)
+    strict = Policy(frozenset({"python"}), limits=policy)
     with pytest.raises(Refusal, match=r"0\.01 to 20") as caught:
         admit_body(b'{"code": "1", "timeout": 21}', "application/json", b"", strict)
     assert [p.name for p in caught.value.problems] == ["timeout"]

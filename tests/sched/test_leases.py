@@ -16,6 +16,7 @@ from runyard.protocols.messages import Result
 from runyard.protocols.tasks import Outcome, Reason
 from runyard.sched.known import KnownWorkers
 from runyard.sched.link import WorkerLink
+from runyard.sched.needs import Need
 from runyard.worker.kept import KEEP_S
 from runyard.worker.link import Identity
 
@@ -210,9 +211,9 @@ def test_a_worker_that_does_not_read_is_not_ready_until_it_does(pair: Pair) -> N
     room: list[bool] = []
     pair.roster.room = lambda: room.append(True)
     pair.client._outbox.pauseProducing()  # type: ignore[union-attr]
-    assert pair.roster.with_room("python") == []
+    assert pair.roster.with_room(Need("python")) == []
     pair.client._outbox.resumeProducing()  # type: ignore[union-attr]
-    assert pair.roster.with_room("python") == [pair.worker]
+    assert pair.roster.with_room(Need("python")) == [pair.worker]
     assert room, "who waits for room is told"
 
 

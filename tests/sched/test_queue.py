@@ -10,12 +10,15 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 
 from runyard.protocols.tasks import Ended, Outcome, State
-from runyard.sched.backlog import Backlog, Full
+from runyard.sched.backlog import Backlog, Full, Lane
 from runyard.sched.evaluator import Candidate, choose
+from runyard.sched.needs import Need
 from runyard.sched.recovery import Retry, Tally
 from runyard.sched.retries import Retries
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
+
+PYTHON = Need("python")
 
 
 def tickets(clock: Clock, keep: float = 100, tasks: int = 10, size: int = 1 << 30) -> Tickets:
@@ -38,11 +41,11 @@ def test_priority_goes_first_then_age_and_each_runtime_has_its_own_queue() -> No
         backlog.put(ticket)
     assert [backlog.position(t) for t in (high, first, second, low, other)] == [1, 2, 3, 4, 1]
     order = []
-    while (following := backlog.first(("python", False))) is not None:
+    while (following := backlog.first(Lane(PYTHON))) is not None:
         backlog.remove(following)
         order.append(following)
     assert order == [high, first, second, low]
-    assert backlog.lanes() == [("python:crawler", False)]
+    assert backlog.lanes() == [Lane(Need("python:crawler"))]
 
 
 def test_waiting_weighs_as_priority_so_that_nothing_starves() -> None:
@@ -54,7 +57,7 @@ def test_waiting_weighs_as_priority_so_that_nothing_starves() -> None:
         fresh = a_ticket(priority=5)
         fresh.queued_at = float(second)
         backlog.put(fresh)
-        following = backlog.first(("python", False))
+        following = backlog.first(Lane(PYTHON))
         assert following is not None
         backlog.remove(following)
         if following is old:
@@ -69,8 +72,8 @@ def test_suspects_wait_in_a_lane_of_their_own() -> None:
     suspect.tally = Tally(shared=1)
     backlog.put(plain)
     backlog.put(suspect)
-    assert backlog.lanes() == [("python", True), ("python", False)]
-    assert backlog.first(("python", True)) is suspect
+    assert backlog.lanes() == [Lane(PYTHON, True), Lane(PYTHON)]
+    assert backlog.first(Lane(PYTHON, True)) is suspect
     assert backlog.position(plain) == 1
     assert backlog.remove(suspect)
     assert list(backlog) == [plain]
@@ -81,7 +84,7 @@ def test_one_that_comes_again_goes_before_its_equals() -> None:
     older, again = a_ticket(), a_ticket()
     backlog.put(older)
     backlog.put(again, again=True)
-    assert backlog.first(("python", False)) is again
+    assert backlog.first(Lane(PYTHON)) is again
 
 
 def test_the_backlog_is_bounded_by_count_and_by_bytes_and_counts_down_again() -> None:
@@ -174,22 +177,22 @@ def test_the_roster_offers_only_workers_with_room_for_the_runtime() -> None:
     two, runner = a_worker("two", slots=2, runtimes=("python", "python:x"))
     roster.up(one)
     roster.up(two)
-    assert roster.with_room("python:x") == [two]
-    assert roster.with_room("node") == []
+    assert roster.with_room(Need("python:x")) == [two]
+    assert roster.with_room(Need("node")) == []
     roster.take(one, "a")
-    assert roster.with_room("python") == [two]
+    assert roster.with_room(PYTHON) == [two]
     two.draining = True
     roster.refresh(two)
-    assert roster.with_room("python") == []
+    assert roster.with_room(PYTHON) == []
     two.draining = False
     runner.busy = True
     roster.refresh(two)
-    assert roster.with_room("python") == [], "its link is clogged"
+    assert roster.with_room(PYTHON) == [], "its link is clogged"
     runner.busy = False
     roster.release(one, "a")
     roster.down(one)
     roster.refresh(two)
-    assert roster.with_room("python") == [two]
+    assert roster.with_room(PYTHON) == [two]
 
 
 def test_equal_workers_take_turns() -> None:
@@ -198,7 +201,7 @@ def test_equal_workers_take_turns() -> None:
         roster.up(a_worker(name, slots=4)[0])
     seen = []
     for attempt in "1234":
-        worker = roster.with_room("python")[0]
+        worker = roster.with_room(PYTHON)[0]
         roster.take(worker, attempt)
         seen.append(worker.name)
     assert seen == ["a", "b", "a", "b"]

@@ -72,7 +72,7 @@ def test_a_port_that_cannot_be_had_leaves_no_folder(
         port = taken.getsockname()[1]
         service = WorkerService(
             reactor, TCP4ServerEndpoint(reactor, port, interface="127.0.0.1"), f"tcp:{port}",
-            None, Factory(), None, JobsFolder(reactor, tmp_path), 1.0,  # type: ignore[arg-type]
+            None, Factory(), None, None, JobsFolder(reactor, tmp_path), 1.0,  # type: ignore[arg-type]
         )  # fmt: skip
         with pytest.raises(SystemExit):
             service.privilegedStartService()

@@ -8,6 +8,7 @@ from typing import Protocol
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from runyard.protocols.formats import Format
 from runyard.protocols.limits import Limits
 
 
@@ -16,6 +17,7 @@ class Job:
     """What a slot runs: a program for a runtime, its input, its limits.
 
     Attributes:
+        format: What its output must be; the executor sees to that.
         lease: Seconds after which the slot itself ends it, unless its lease is renewed.
     """
 
@@ -27,6 +29,7 @@ class Job:
     env: tuple[tuple[str, str], ...]
     limits: Limits
     lease: float
+    format: Format | None = None
 
 
 @frozen
