@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,28 @@ COMPILE = (
 log = Logger()
 
 
-def install(folder: Path, interpreters: Iterable[Interpreter], reactor: Any) -> None:
+def install(
+    folder: Path,
+    interpreters: Iterable[Interpreter],
+    reactor: Any,
+    files: Mapping[str, str] = FILES,
+    source: Path = Path(__file__).parent,
+) -> None:
     """Copy the files, and have each interpreter compile them; until it has, tasks do that.
+
+    `files` says, by their names in the folder, what they are called in `source`.
 
     Raises:
         OSError: they cannot be written.
     """
-    folder.mkdir(mode=0o755, exist_ok=True)
-    folder.chmod(0o755)
-    for name, source in FILES.items():
+    for name, original in files.items():
         target = folder / name
-        target.write_bytes(Path(__file__).with_name(source).read_bytes())
+        for each in (folder, target.parent):
+            each.mkdir(mode=0o755, exist_ok=True)
+            each.chmod(0o755)
+        target.write_bytes((source / original).read_bytes())
         target.chmod(0o644)
-    paths = [str(folder / name) for name in FILES]
+    paths = [str(folder / name) for name in files]
     for interpreter in interpreters:
         done: Deferred[tuple[bytes, bytes, int]] = getProcessOutputAndValue(
             interpreter.path, ["-I", "-c", COMPILE, *paths], env={}, path="/", reactor=reactor

@@ -74,11 +74,16 @@ def trimmed(record: dict[str, Any]) -> str:
     return text if len(text) <= MOST_BYTES else written({"type": record["type"], "frames": []})
 
 
-def described(error: BaseException, chained: int) -> dict[str, Any]:
-    """Describe an exception by the module beside us, which is loaded only when there is one."""
+def prepare() -> None:
+    """Load the module beside us that describes exceptions."""
     if not SPACE:
         path = os.path.join(FOLDER, "describing.py")
         exec(LOADER("describing", path).get_code("describing"), SPACE)  # noqa: S102 (our own)
+
+
+def described(error: BaseException, chained: int) -> dict[str, Any]:
+    """Describe an exception; what that needs is loaded only when there is one."""
+    prepare()
     record: dict[str, Any] = SPACE["record_of"](error, chained)
     return record
 
@@ -146,12 +151,21 @@ SPACE: dict[str, Any] = {}
 THREADS: list[dict[str, Any]] = []
 PRINT_THREADS: Any = _thread._excepthook  # noqa: SLF001
 PROCESS = os.getpid()
-if __name__ == "sitecustomize":
-    go_unseen()
+
+
+def begin() -> None:
+    """Be there when the program ends, in this process alone."""
+    global PROCESS  # noqa: PLW0603 (a fork of whoever loaded this)
+    PROCESS = os.getpid()
     atexit.register(tell)
     watch_threads()
     try:
         faulthandler.register(TRACE_SIGNAL, file=0, all_threads=True, chain=False)
     except (OSError, RuntimeError, ValueError):
         pass
+
+
+if __name__ == "sitecustomize":
+    go_unseen()
+    begin()
     load_the_site_s_own()

@@ -6,34 +6,37 @@ hostile code from the machine's files, network or other processes of the tasks' 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from runyard.daemon.waiting import follow, within
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.hook import install
 from runyard.worker.sandbox.inputs import make_inputs
 from runyard.worker.sandbox.interface import Job, SandboxError
 from runyard.worker.sandbox.orphans import adopt_orphans, end_orphans
+from runyard.worker.sandbox.pool import SlotPool
 from runyard.worker.sandbox.rlimits import rlimits
 from runyard.worker.sandbox.runtimes import Account, Interpreter
-from runyard.worker.sandbox.slot import Slot
+from runyard.worker.sandbox.slot import Owner, Slot
 from runyard.worker.sandbox.slotjob import SlotJob
 
 PROGRAM = "main.py"
 TMP = "tmp"
 PATH = "/usr/local/bin:/usr/bin:/bin"
-RESPAWN_S = 0.5
-RESPAWN_MOST_S = 30.0
-STOP_S = 5.0
-KILLED_S = 2.0
+LAUNCHER = Path(__file__).with_name("launcher.py")
 
 log = Logger()
 
@@ -53,6 +56,36 @@ def environment(job: Job, folder: str, hook: str) -> dict[str, str]:
     return made
 
 
+class PlainHelper(ProcessProtocol):
+    """The process that runs a slot's jobs as ordinary ones.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(
+        self, reactor: Any, folder: Path, channel: socket.socket, exited: Callable[[], None]
+    ) -> None:
+        self._exited = exited
+        with Path(os.devnull).open("r+b", buffering=0) as null:
+            self._process = reactor.spawnProcess(
+                self,
+                sys.executable,
+                [sys.executable, "-I", "-S", str(LAUNCHER), "3", str(folder)],
+                env={},
+                childFDs={0: null.fileno(), 1: null.fileno(), 2: 2, 3: channel.fileno()},
+            )
+
+    def kill(self) -> None:
+        """End it by force; idempotent."""
+        with contextlib.suppress(ProcessExitedAlready):
+            self._process.signalProcess("KILL")
+
+    def processExited(self, reason: Failure) -> None:
+        """Tell the slot."""
+        self._exited()
+
+
 class PlainSandbox:
     """Runs jobs as ordinary processes, one in each slot."""
 
@@ -68,17 +101,13 @@ class PlainSandbox:
         task_files: tuple[tuple[str, str], ...],
     ) -> None:
         self.runtimes = tuple(each.name for each in interpreters)
+        self.pool = SlotPool(reactor, slots, self._slot, self._after)
         self._reactor = reactor
-        self._slots = slots
+        self._count = slots
         self._jobs = jobs
         self._interpreters = {each.name: each for each in interpreters}
         self._account = account
         self._task_files = task_files
-        self._open: list[Slot] = []
-        self._exits: list[Deferred[None]] = []
-        self._respawns: list[IDelayedCall] = []
-        self._delay = RESPAWN_S
-        self._stopping = False
         self._serial = 0
 
     @property
@@ -89,28 +118,15 @@ class PlainSandbox:
         """Start the helpers, in the jobs' folder that has just been made."""
         adopt_orphans()
         install(self._hook, self._interpreters.values(), self._reactor)
-        for number in range(self._slots):
-            self._spawn(self._jobs.path / str(number), early=True)
+        self.pool.start()
 
     def stop(self) -> Deferred[None]:
         """End every job and helper; fires when they are gone, or have not gone for some seconds."""
-        self._stopping = True
-        for call in self._respawns:
-            if call.active():
-                call.cancel()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        for slot in self._open:
-            slot.close()
-        gone = gatherResults(self._exits)
-        if await within(self._reactor, follow(gone), STOP_S):
-            return
-        log.warn("{count} helpers do not end by themselves and are killed", count=len(self._open))
-        for slot in self._open:
-            slot.abandon()
-        await within(self._reactor, follow(gone), KILLED_S)
-        await end_orphans(self._reactor)
+        if not await self.pool.stop():
+            await end_orphans(self._reactor)
 
     def run(self, job: Job, started: Callable[[], None]) -> SlotJob:
         """Start a job in a free slot.
@@ -119,20 +135,22 @@ class PlainSandbox:
             SandboxError: no slot is ready, the helper does not take the job, or there are no
                 descriptors or no memory for it.
         """
-        free = [each for each in self._open if each.free]
-        if not free:
+        slot = self.pool.take()
+        if slot is None:
             raise SandboxError("no slot is ready")
-        slot = max(free, key=lambda each: each.ready)
         try:
             running = self._run(slot, job, started)
         except OSError as error:
             raise SandboxError(f"the job cannot be handed over: {error}") from None
-        self._delay = RESPAWN_S
+        self.pool.worked(slot)
         return running
+
+    def _folder(self, number: int) -> Path:
+        return self._jobs.path / str(number)
 
     def _run(self, slot: Slot, job: Job, started: Callable[[], None]) -> SlotJob:
         self._serial += 1
-        folder = str(slot.folder / str(self._serial))
+        folder = str(self._folder(slot.number) / str(self._serial))
         order = json.dumps(self._order(job, folder)).encode()
         inputs = make_inputs(order, job.code, job.stdin, folder)
         try:
@@ -150,35 +168,19 @@ class PlainSandbox:
             "cwd": folder,
             "program": PROGRAM,
             "task_files": self._task_files,
-            "rlimits": rlimits(job.limits, slots=self._slots, own_uid=own_uid),
+            "rlimits": rlimits(job.limits, slots=self._count, own_uid=own_uid),
             "uid": account.uid if account else None,
             "gid": account.gid if account else None,
             "wall_s": job.limits.wall_s,
             "lease_s": job.lease,
         }
 
-    def _spawn(self, folder: Path, *, early: bool = False) -> None:
-        self._respawns = [call for call in self._respawns if call.active()]
-        try:
-            slot = Slot(self._reactor, folder, self._slot_gone, early=early)
-        except OSError as error:
-            self._respawn(folder, f"a slot's helper could not be started: {error}")
-            return
-        self._open.append(slot)
-        self._exits.append(slot.exited)
-        slot.exited.addCallback(lambda _: self._exits.remove(slot.exited))
+    def _slot(self, number: int, owner: Owner, early: bool) -> Slot:
+        start = partial(PlainHelper, self._reactor, self._folder(number))
+        return Slot(self._reactor, number, start, owner, early=early)
 
-    def _slot_gone(self, slot: Slot) -> Deferred[None]:
-        self._open.remove(slot)
-        if self._stopping:
-            return succeed(None)
-        self._respawn(slot.folder, "a slot's helper ended")
+    def _after(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._end_orphans())
-
-    def _respawn(self, folder: Path, why: str) -> None:
-        log.error("{why}; a new one in {delay:g} s", why=why, delay=self._delay)
-        self._respawns.append(self._reactor.callLater(self._delay, self._spawn, folder))
-        self._delay = min(self._delay * 2, RESPAWN_MOST_S)
 
     async def _end_orphans(self) -> None:
         """A helper was not asked to end: what its job has left falls to us."""

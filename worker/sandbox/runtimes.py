@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
@@ -15,10 +16,21 @@ from typing import Any
 from attrs import frozen
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
-PROBE = (
-    "import os, sys; print(sys.executable); print('%d.%d' % sys.version_info[:2]);"
-    " print(os.access(sys.argv[1], os.X_OK))"
-)
+PROBE = """
+import json, os, sys
+names = ("prefix", "base_prefix", "exec_prefix", "base_exec_prefix")
+folders = {getattr(sys, name) for name in names}
+folders |= {each for each in sys.path if os.path.isdir(each)}
+for path in (sys.executable, os.path.realpath(sys.executable)):
+    folders.add(os.path.dirname(path))
+with open("/proc/self/maps") as maps:
+    files = {line.split(None, 5)[5].strip() for line in maps if len(line.split(None, 5)) == 6}
+folders |= {os.path.dirname(each) for each in files if ".so" in each and each.startswith("/")}
+print(json.dumps({
+    "executable": sys.executable, "version": sys.version_info[:2],
+    "reachable": os.access(sys.argv[1], os.X_OK), "folders": sorted(folders),
+}))
+"""
 PROBE_S = 20
 OLDEST = (3, 8)
 
@@ -46,6 +58,7 @@ class Interpreter:
 
     Attributes:
         name: The language's name in requests: ``python`` or ``python:NAME``.
+        folders: Those that it reads itself from, none of them too wide to be shown to tasks.
         path: Its own idea of `sys.executable`: behind a version manager's shim, before a virtual
             environment's link, so that its packages are found.
     """
@@ -53,6 +66,7 @@ class Interpreter:
     name: str
     path: str
     version: str
+    folders: tuple[str, ...] = ()
 
     def argv(self, program: str, args: tuple[str, ...]) -> list[str]:
         """Give the command line: unbuffered, UTF-8, no user site."""
@@ -114,23 +128,26 @@ def probe(name: str, path: str, account: Account | None) -> Interpreter:
                 [path, "-I", "-c", PROBE, folder], capture_output=True, timeout=PROBE_S, cwd="/",
                 env={}, check=True, stdin=subprocess.DEVNULL, **drop,
             )  # fmt: skip
-        executable, version, reachable = done.stdout.decode().split("\n")[:3]
-        numbers = tuple(int(part) for part in version.split("."))
+        found = json.loads(done.stdout.splitlines()[-1])
+        numbers = (int(found["version"][0]), int(found["version"][1]))
+        executable, reachable = str(found["executable"]), bool(found["reachable"])
+        folders = tuple(str(each) for each in found["folders"])
     except PermissionError:
         raise RuntimeUnusable(
             f"{name}: {who} may not run {path}; tasks run as {who}, so every folder above it"
             " and above the installation it links to must let others enter (chmod o+x)"
         ) from None
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError) as error:
         raise RuntimeUnusable(f"{name}: {path} does not run as {who}: {error}") from None
-    if reachable != "True":
+    version = f"{numbers[0]}.{numbers[1]}"
+    if not reachable:
         raise FolderUnreachable(
             f"tasks run as {who}, who may not enter a folder made in {tempfile.gettempdir()}: let"
             " others enter every folder above it (chmod o+x), or set TMPDIR to another folder"
         )
     if numbers < OLDEST:
         raise RuntimeUnusable(f"{name}: {path} is Python {version}; 3.8 is the oldest that works")
-    return Interpreter(name, executable, version)
+    return Interpreter(name, executable, version, folders)
 
 
 def _default(account: Account | None) -> Interpreter:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,22 +17,46 @@ from runyard.worker.sandbox.inputs import Inputs
 from runyard.worker.sandbox.interface import SandboxError
 from runyard.worker.sandbox.slotjob import SlotJob
 
-LAUNCHER = Path(__file__).with_name("launcher.py")
 START_S = 10.0
 END_S = 15.0
 
 log = Logger()
 
 
-class Slot(ProcessProtocol):
-    """A helper process that runs one job at a time, each in a folder below the slot's own.
+class Helper(Protocol):
+    """The process behind a slot, which runs its jobs."""
 
-    `gone` is told when the helper has ended, and fires when nothing of its job is left. An `early`
-    slot takes a job before its helper is ready, which then has to wait for it: where the folder is
-    new, that is for the few milliseconds of the helper's start.
+    def kill(self) -> None:
+        """End it by force; idempotent, and harmless where it has ended."""
+
+
+class Owner(Protocol):
+    """Whoever keeps slots, and is told of what becomes of them."""
+
+    def gone(self, slot: Slot) -> Deferred[None]:
+        """Its helper has ended; fires when nothing of its job is left."""
+
+    def idle(self, slot: Slot) -> None:
+        """It has ended a job, or its helper is ready."""
+
+
+StartHelper = Callable[[socket.socket, Callable[[], None]], Helper]
+"""Starts a helper with its end of the slot's socket, and what is to be called when it has ended."""
+
+
+class Slot:
+    """A helper process that runs one job at a time.
+
+    An `early`
+    slot takes a job before its helper is ready, which then has to wait for it: where that is for
+    the few milliseconds of the helper's start. One that `warms` says anew that it is ready after
+    each job, and takes the next before that too.
 
     Attributes:
+        number: Its place among the worker's slots.
         ready: Whether the helper has said that it takes jobs, and is still there.
+        runs: How many jobs it has taken.
+        retired: Whether another takes its place, so that its end is no fault.
 
     Raises:
         OSError: the helper cannot be started; nothing is left open.
@@ -46,33 +65,32 @@ class Slot(ProcessProtocol):
     def __init__(
         self,
         reactor: Any,
-        folder: Path,
-        gone: Callable[[Slot], Deferred[None]],
+        number: int,
+        start: StartHelper,
+        owner: Owner,
         *,
         early: bool = False,
+        warms: bool = False,
     ) -> None:
         self.reactor = reactor
-        self.folder = folder
+        self.number = number
         self.job: SlotJob | None = None
         self.ready = False
+        self.runs = 0
+        self.retired = False
         self.exited: Deferred[None] = Deferred()
         self._early = early
+        self._warms = warms
         self._given_up = False
         self._killing = False
-        self._gone = gone
+        self._owner = owner
         self._why = "the slot's helper process ended"
         self._watchdog: IDelayedCall | None = None
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as undo:
             undo.callback(ours.close)
-            with theirs, Path(os.devnull).open("r+b", buffering=0) as null:
-                self._process = reactor.spawnProcess(
-                    self,
-                    sys.executable,
-                    [sys.executable, "-I", "-S", str(LAUNCHER), "3", str(folder)],
-                    env={},
-                    childFDs={0: null.fileno(), 1: null.fileno(), 2: 2, 3: theirs.fileno()},
-                )
+            with theirs:
+                self._helper = start(theirs, self._exited)
             undo.pop_all()
         self._channel = PacketChannel(reactor, ours, self._packet, self._lost)
 
@@ -99,6 +117,7 @@ class Slot(ProcessProtocol):
         finally:
             job.close_write_ends()
         self.job = job
+        self.runs += 1
         self._killing = False
         self._arm(START_S, "the job did not start in {0:g} s")
         return job
@@ -136,8 +155,7 @@ class Slot(ProcessProtocol):
         self._end_helper()
 
     def _end_helper(self) -> None:
-        with contextlib.suppress(ProcessExitedAlready):
-            self._process.signalProcess("KILL")
+        self._helper.kill()
 
     def _arm(self, seconds: float, why: str) -> None:
         self._disarm()
@@ -156,6 +174,7 @@ class Slot(ProcessProtocol):
     def _packet(self, packet: dict[str, Any]) -> None:
         if "ready" in packet:
             self.ready, self._early = not self._given_up, False
+            self._owner.idle(self)
             return
         job = self.job
         if job is None:
@@ -167,6 +186,8 @@ class Slot(ProcessProtocol):
             return
         self._disarm()
         self.job = None
+        if self._warms:
+            self.ready, self._early = False, not self._given_up
         if "failed" in packet:
             job.failed(packet["failed"])
             return
@@ -174,6 +195,7 @@ class Slot(ProcessProtocol):
             log.error("processes of a job would not end; its slot's helper is replaced")
             self._given_up, self.ready = True, False
         job.ended(packet)
+        self._owner.idle(self)
 
     def _fail_job(self, why: str) -> None:
         job, self.job = self.job, None
@@ -184,10 +206,10 @@ class Slot(ProcessProtocol):
         """Its socket closed, so it ends; the job's end is told when nothing of it can be left."""
         self._end_helper()
 
-    def processExited(self, reason: Failure) -> None:
+    def _exited(self) -> None:
         """The helper is gone; its job's end is told when nothing of the job is left."""
         self.close()
-        self._gone(self).addErrback(self._bug).addCallback(self._all_gone)
+        self._owner.gone(self).addErrback(self._bug).addCallback(self._all_gone)
 
     def _bug(self, failure: Failure) -> None:
         log.failure("after a slot's helper had ended", failure)

@@ -1,0 +1,150 @@
+"""The task's own process, before it is the task's: confined, warm, waiting for what to run.
+
+It is forked by the keeper. All that can be given up is given up before a task comes, so that little
+is left to do then. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+
+FALSE: bool = False
+if FALSE:  # for the type checker alone
+    from typing import Any
+
+    from runyard.worker.sandbox import inspecting
+    from runyard.worker.sandbox.jail import order as orders
+    from runyard.worker.sandbox.jail import packets
+    from runyard.worker.sandbox.kernel import capabilities, landlock, seccomp
+else:
+    import inspecting
+    import order as orders
+    import packets
+    from kernel import capabilities, landlock, seccomp
+
+MOST_DESCRIPTORS = 4096
+OPEN_FILES = 1024
+PROGRAM = "main.py"
+FOLDER = "/task"
+FILTER = seccomp.prepare(seccomp.program(seccomp.MACHINE, seccomp.JAILED))
+WARM = compile(
+    "def f(a):\n try:\n  return [x for x in a] + [{}['']]\n except KeyError as e: pass\n"
+    "class A: pass\nprint(f((1, 2)), f'{A()}', end='')\n",
+    "warm", "exec",
+)  # fmt: skip
+
+
+def become(channel: Any, keeper: Any, settings: Any) -> None:
+    """Confine this process, wait for a task, and return when it is to be run by the interpreter."""
+    try:
+        confine()
+        warm()
+        packets.send(channel, ready=True)
+        received = wait(channel)
+        if received is None:
+            os._exit(0)
+        channel.close()
+        begin(received, keeper, settings)
+    except BaseException as error:  # noqa: BLE001 (told to the keeper, or to nobody)
+        text = f"no {type(error).__name__}: {error}"[:500]
+        try:
+            keeper.send(text.encode("utf-8", "replace"))
+        finally:
+            os._exit(1)
+
+
+def confine() -> None:
+    """Give up everything that a task may not have."""
+    capabilities.die_with_parent()
+    capabilities.set_dumpable(True)
+    first_to_go()
+    os.setsid()
+    os.chdir(FOLDER)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
+    capabilities.drop_all()
+    capabilities.no_new_privs()
+    ruleset = landlock.prepare(
+        read_execute=["/"], read_write=["/tmp", FOLDER, "/dev/shm"], devices=["/dev"]  # noqa: S108
+    )  # fmt: skip
+    if ruleset >= 0:
+        landlock.apply(ruleset)
+        os.close(ruleset)
+    seccomp.install(FILTER)
+
+
+def first_to_go() -> None:
+    """Where memory runs out, the task is killed rather than who runs it."""
+    adjustment = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    try:
+        os.write(adjustment, b"1000")
+    finally:
+        os.close(adjustment)
+
+
+def warm() -> None:
+    """Touch what every program touches, before one waits for it: a copied page costs 4 us."""
+    exec(WARM, {"__name__": "warm"})  # noqa: S102 (our own)
+
+
+def wait(channel: Any) -> list[int] | None:
+    """Wait for a task; its descriptors, or None when the worker is gone."""
+    while True:
+        packet, descriptors = packets.receive(channel)
+        if not packet:
+            return None
+        if packets.verb_of(packet)[0] == b"run":
+            return descriptors
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def begin(descriptors: list[int], keeper: Any, settings: Any) -> None:
+    """Take a task's limits, program, streams, arguments and variables."""
+    order = orders.unpack(read_all(descriptors[0]))
+    spent = time.process_time()
+    keeper.send(b"go %r %r %d %r" % (order.wall_s, order.lease_s, order.disk_bytes, spent))
+    if order.disk_bytes != settings.disk_bytes:
+        keeper.recv(16)
+    program = os.open(PROGRAM, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    code = read_all(descriptors[1])
+    while code:
+        code = code[os.write(program, code) :]
+    os.close(program)
+    for target, source in enumerate(descriptors[2:5]):
+        os.dup2(source, target)
+    keeper.close()
+    os.closerange(3, MOST_DESCRIPTORS)
+    for number, soft, hard in order.rlimits:
+        resource.setrlimit(number, (soft, hard))
+    if order.exec_argv:
+        os.execve(order.exec_argv[0], order.exec_argv, variables(order.env))  # noqa: S606
+    os.environb.clear()
+    os.environb.update(variables(order.env))
+    arguments = [os.fsdecode(each) for each in order.args]
+    sys.argv[1:] = arguments
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv += arguments
+    inspecting.begin()
+
+
+def variables(texts: list[bytes]) -> dict[bytes, bytes]:
+    """Split ``NAME=VALUE`` each."""
+    return dict(each.partition(b"=")[::2] for each in texts)
+
+
+def read_all(descriptor: int) -> bytes:
+    """Read a memory file whole."""
+    size = os.fstat(descriptor).st_size
+    data = os.pread(descriptor, size, 0)
+    while len(data) < size:
+        piece = os.pread(descriptor, size - len(data), len(data))
+        if not piece:
+            raise EOFError("a task's input is shorter than it was")
+        data += piece
+    return data

@@ -1,0 +1,196 @@
+"""Pid 1 of a task's namespaces: mounts what it may see, holds its limits, tells of its end.
+
+It is forked from the zygote and runs no user code. When it ends, the kernel ends whatever is left.
+The task can neither see into it (it is undumpable) nor signal it (pid 1 takes no signal from inside
+that it has no handler for). Standard library only.
+"""
+
+from __future__ import annotations
+
+import _signal as signal
+import _socket
+import os
+import select
+import time
+
+FALSE: bool = False
+if FALSE:  # for the type checker alone
+    from typing import Any
+
+    from runyard.worker.sandbox.jail import child, packets
+    from runyard.worker.sandbox.kernel import capabilities, mounts, namespaces
+else:
+    import child
+    import packets
+    from kernel import capabilities, mounts, namespaces
+
+INSIDE = 1000
+"""The task's uid and gid as it sees them itself."""
+GRACE_S = 2.0
+KILL_S = 10.0
+NO_TASK = 3
+BROKEN = 4
+TRACE_SIGNAL = 60
+GO, TROUBLE = b"go ", b"no "
+INODES = 16 * 1024
+
+
+class Settings:
+    """What a zygote is told once, as texts between spaces.
+
+    Attributes:
+        channel: The descriptor of the slot's socket.
+        uid, gid: Who the zygote is.
+        disk_bytes: How much a task may keep in files unless its order says otherwise.
+        proc: ``pid`` where a task's proc can show processes alone, ``all``, or ``none``.
+        files: Names in ``/.files`` that are linked to beside the program.
+    """
+
+    def __init__(self, text: str) -> None:
+        channel, uid, gid, disk, proc, *files = text.split(" ")
+        self.channel, self.uid, self.gid = int(channel), int(uid), int(gid)
+        self.disk_bytes = int(disk)
+        self.proc = proc
+        self.files = files
+
+
+def keep(channel: Any, settings: Settings) -> None:
+    """Be the keeper; returns in the task's process alone."""
+    try:
+        capabilities.die_with_parent()
+        become_alone(settings)
+        furnish(settings)
+        capabilities.set_dumpable(False)
+        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            child.become(channel, theirs, settings)
+            return
+        theirs.close()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        code = attend(channel, ours, pid, settings)
+    except BaseException as error:  # noqa: BLE001 (a clone must never return)
+        text = f"a task's keeper: {type(error).__name__}: {error}\n"
+        os.write(2, text.encode("utf-8", "replace"))
+        code = BROKEN
+    os._exit(code)
+
+
+def become_alone(settings: Settings) -> None:
+    """Take the task's identity in the new user namespace."""
+    namespaces.write_maps(INSIDE, settings.uid, INSIDE, settings.gid)
+
+
+def furnish(settings: Settings) -> None:
+    """Mount the task's own folders, one sized filesystem in all, and its own view of processes."""
+    mounts.tmpfs("/mnt", size=settings.disk_bytes, inodes=INODES, mode=0o755)
+    for name, mode in (("tmp", 0o1777), ("shm", 0o1777), ("task", 0o700)):
+        os.mkdir(f"/mnt/{name}")
+        os.chmod(f"/mnt/{name}", mode)
+        target = {"shm": "/dev/shm"}.get(name, f"/{name}")  # noqa: S108 (of the jail)
+        mounts.bind(f"/mnt/{name}", target)
+    for each in settings.files:
+        os.symlink(f"/.files/{each}", f"/mnt/task/{each}")
+    mounts.detach("/mnt")
+    if settings.proc != "none":
+        mounts.proc("/proc", subset=settings.proc == "pid")
+
+
+def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
+    """Wait for the task to come, then to its end; give our exit code."""
+    message = child_end.recv(packets.MAX_PACKET)
+    if not message.startswith(GO):
+        os.waitpid(pid, 0)
+        if message.startswith(TROUBLE):
+            packets.send(channel, failed=message[len(TROUBLE) :].decode("utf-8", "replace"))
+            return 0
+        return NO_TASK
+    wall, lease, disk, spent = message[len(GO) :].split()
+    if int(disk) != settings.disk_bytes:
+        mounts.resize("/tmp", int(disk), INODES)  # noqa: S108
+        child_end.send(GO)
+    began = time.monotonic()
+    packets.send(channel, started=pid)
+    seen = watch(channel, pid, float(wall), float(lease))
+    _, status = os.waitpid(pid, 0)
+    wall_s = time.monotonic() - began
+    clean = sweep(KILL_S)
+    times = os.times()
+    usage = child.resource.getrusage(child.resource.RUSAGE_CHILDREN)
+    packets.send(
+        channel, ended=status, wall_s=wall_s, clean=clean,
+        cpu_s=max(0.0, times.children_user + times.children_system - float(spent)),
+        max_rss_bytes=usage.ru_maxrss * 1024,
+        late="late" in seen, forsaken="forsaken" in seen,
+    )  # fmt: skip
+    return 0
+
+
+def watch(channel: Any, pid: int, wall_s: float, lease_s: float) -> set[str]:
+    """Wait until the task's main process ends, or end it; say why it was ended.
+
+    ``late``: past the wall limit. ``forsaken``: past its lease: the worker may be frozen, or cut
+    off from whoever wants the task. ``gone``: the worker is.
+    """
+    process = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    poll.register(channel.fileno(), select.POLLIN)
+    now = time.monotonic()
+    ends = {"late": now + wall_s + GRACE_S, "forsaken": now + lease_s}
+    seen: set[str] = set()
+    while True:
+        left = max(0.0, min(ends.values()) - time.monotonic())
+        ready = {fd for fd, _ in poll.poll(None if seen else left * 1000)}
+        if process in ready:
+            return seen
+        if channel.fileno() in ready:
+            packet, _ = packets.receive(channel)
+            verb, value = packets.verb_of(packet)
+            if verb == b"renew":
+                ends["forsaken"] = time.monotonic() + float(value)
+                continue
+            if verb == b"trace":
+                trace(pid)
+                continue
+            if not packet:
+                poll.unregister(channel.fileno())
+                seen.add("gone")
+        elif not ready:
+            seen.add(min(ends, key=ends.__getitem__))
+        os.kill(pid, signal.SIGKILL)
+
+
+def trace(pid: int) -> None:
+    """Have the task tell where it is; only one that listens, or the signal would end it."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as status:
+            line = next(line for line in status if line.startswith(b"SigCgt:"))
+        if int(line.split()[1], 16) >> (TRACE_SIGNAL - 1) & 1:
+            os.kill(pid, TRACE_SIGNAL)
+    except (OSError, ValueError, StopIteration):
+        pass
+
+
+def end_all() -> None:
+    """Kill every process of these namespaces but this one."""
+    try:
+        os.kill(-1, signal.SIGKILL)
+    except OSError:  # there is none
+        return
+
+
+def sweep(seconds: float) -> bool:
+    """End and reap every other process of these namespaces; False if some would not go in time."""
+    until = time.monotonic() + seconds
+    while True:
+        end_all()
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return True
+        if time.monotonic() > until:
+            return False
+        select.select([], [], [], 0.001)

@@ -1,0 +1,64 @@
+"""What a jail shows of this machine: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from runyard.worker.sandbox.runtimes import Interpreter
+
+OWN = "/.runyard"
+"""Where a jail has the files that zygotes and tasks' interpreters load."""
+ETC = (
+    "alternatives", "ca-certificates.conf", "fonts", "gai.conf", "host.conf", "ld.so.cache",
+    "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "pki", "protocols",
+    "rpc", "services", "ssl/certs", "ssl/openssl.cnf", "timezone",
+)  # fmt: skip
+"""Of /etc: what ordinary programs look for, and nothing that is somebody's."""
+INSIDE = 1000
+FILES = {
+    "/etc/passwd": f"task:x:{INSIDE}:{INSIDE}::/task:/bin/sh\n",
+    "/etc/group": f"task:x:{INSIDE}:\n",
+    "/etc/hosts": "127.0.0.1 localhost task\n::1 localhost\n",
+    "/etc/hostname": "task\n",
+    "/etc/resolv.conf": "",
+}
+
+
+def layout(
+    place: str,
+    own: str,
+    interpreters: Iterable[Interpreter],
+    task_files: str | None,
+    uid: int,
+    gid: int,
+) -> dict[str, Any]:
+    """Give what the janitor is told once (root.py says what each part is)."""
+    folders = [folder for each in interpreters for folder in each.folders]
+    binds = [[folder, folder] for folder in without_nested(folders)]
+    binds += [[f"/etc/{name}", f"/etc/{name}"] for name in ETC]
+    binds += [[f"/etc/{name}", f"/etc/{name}"] for name in python_etc(interpreters)]
+    binds.append([own, OWN])
+    return {
+        "place": place, "binds": binds, "files": FILES, "task_files": task_files,
+        "uid": uid, "gid": gid,
+    }  # fmt: skip
+
+
+def python_etc(interpreters: Iterable[Interpreter]) -> list[str]:
+    """Name the folders of /etc in which Debian keeps a part of an interpreter."""
+    return sorted({f"python{each.version}" for each in interpreters})
+
+
+def without_nested(folders: Iterable[str]) -> list[str]:
+    """Leave out folders that lie in others, or in /usr, which every jail has."""
+    kept: list[str] = []
+    for folder in sorted(set(folders)):
+        if not any(within(folder, each) for each in ("/usr", *kept)):
+            kept.append(folder)
+    return kept
+
+
+def within(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

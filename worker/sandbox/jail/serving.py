@@ -1,0 +1,52 @@
+"""The zygote's loop: a keeper a task. Standard library only."""
+
+from __future__ import annotations
+
+import _socket
+import gc
+import os
+
+FALSE: bool = False
+if FALSE:  # for the type checker alone
+    from typing import Any
+
+    from runyard.worker.sandbox import inspecting
+    from runyard.worker.sandbox.jail import keeper, packets
+    from runyard.worker.sandbox.kernel import capabilities, namespaces
+else:
+    import inspecting
+    import keeper
+    import packets
+    from kernel import capabilities, namespaces
+
+
+def run(settings_text: str) -> None:
+    """Settle down and serve the worker; returns in tasks' processes alone."""
+    inspecting.go_unseen()
+    inspecting.load_the_site_s_own()
+    inspecting.prepare()
+    settings = keeper.Settings(settings_text)
+    capabilities.die_with_parent()
+    os.set_inheritable(settings.channel, False)
+    channel = _socket.socket(fileno=settings.channel)
+    gc.collect()
+    gc.freeze()
+    serve(channel, settings)
+
+
+def serve(channel: Any, settings: keeper.Settings) -> None:
+    """Clone a keeper a task; returns in tasks' processes alone."""
+    while True:
+        pid, _ = namespaces.clone3(namespaces.OF_A_TASK)
+        if pid == 0:
+            keeper.keep(channel, settings)
+            return
+        _, status = os.waitpid(pid, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == keeper.NO_TASK:
+            os._exit(0)  # the worker closed the socket
+        if status != 0:
+            how = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            text = f"the task's keeper ended with {how}"
+            packets.send(channel, failed=text)
+            os.write(2, f"a slot's zygote: {text}\n".encode())
+            os._exit(keeper.BROKEN)
