@@ -9,6 +9,8 @@ FOLDERS = {
     "runyard.worker": "worker",
     "runyard.worker.formats": "worker/formats",
     "runyard.worker.sandbox": "worker/sandbox",
+    "runyard.worker.sandbox.jail": "worker/sandbox/jail",
+    "runyard.worker.sandbox.kernel": "worker/sandbox/kernel",
 }
 
 setup(

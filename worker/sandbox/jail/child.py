@@ -18,18 +18,20 @@ if FALSE:  # for the type checker alone
     from runyard.worker.sandbox import inspecting
     from runyard.worker.sandbox.jail import order as orders
     from runyard.worker.sandbox.jail import packets
-    from runyard.worker.sandbox.kernel import capabilities, landlock, seccomp
+    from runyard.worker.sandbox.kernel import capabilities, landlock, policy, seccomp, syscalls
 else:
     import inspecting
     import order as orders
     import packets
-    from kernel import capabilities, landlock, seccomp
+    from kernel import capabilities, landlock, policy, seccomp, syscalls
 
 MOST_DESCRIPTORS = 4096
 OPEN_FILES = 1024
 PROGRAM = "main.py"
 FOLDER = "/task"
-FILTER = seccomp.prepare(seccomp.program(seccomp.MACHINE, seccomp.JAILED))
+WRITABLE = ("/tmp", FOLDER, "/dev/shm")  # noqa: S108 (of the jail)
+FILTER = seccomp.prepare(seccomp.program(syscalls.MACHINE, policy.NAMESPACED))
+LANDLOCK = landlock.abi()
 WARM = compile(
     "def f(a):\n try:\n  return [x for x in a] + [{}['']]\n except KeyError as e: pass\n"
     "class A: pass\nprint(f((1, 2)), f'{A()}', end='')\n",
@@ -37,10 +39,10 @@ WARM = compile(
 )  # fmt: skip
 
 
-def become(channel: Any, keeper: Any, settings: Any) -> None:
+def become(channel: Any, keeper: Any, proc: int, settings: Any) -> None:
     """Confine this process, wait for a task, and return when it is to be run by the interpreter."""
     try:
-        confine()
+        confine(proc)
         warm()
         packets.send(channel, ready=True)
         received = wait(channel)
@@ -56,35 +58,36 @@ def become(channel: Any, keeper: Any, settings: Any) -> None:
             os._exit(1)
 
 
-def confine() -> None:
-    """Give up everything that a task may not have."""
+def confine(proc: int) -> None:
+    """Give up everything that a task may not have; `proc` is a proc that can be written to."""
     capabilities.die_with_parent()
     capabilities.set_dumpable(True)
-    first_to_go()
+    first_to_go(proc)
     os.setsid()
     os.chdir(FOLDER)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
-    capabilities.drop_all()
     capabilities.no_new_privs()
-    ruleset = landlock.prepare(
-        read_execute=["/"], read_write=["/tmp", FOLDER, "/dev/shm"], devices=["/dev"]  # noqa: S108
-    )  # fmt: skip
-    if ruleset >= 0:
+    capabilities.drop(bounding=False)
+    if LANDLOCK:
+        ruleset = landlock.prepare(
+            LANDLOCK, read_execute=["/"], read_write_in=WRITABLE, devices=["/dev"]
+        )
         landlock.apply(ruleset)
         os.close(ruleset)
-    seccomp.install(FILTER)
+    FILTER.install()
 
 
-def first_to_go() -> None:
+def first_to_go(proc: int) -> None:
     """Where memory runs out, the task is killed rather than who runs it."""
-    adjustment = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    adjustment = os.open("self/oom_score_adj", os.O_WRONLY, dir_fd=proc)
     try:
         os.write(adjustment, b"1000")
     finally:
         os.close(adjustment)
+        os.close(proc)
 
 
 def warm() -> None:

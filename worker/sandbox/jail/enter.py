@@ -55,7 +55,7 @@ def _confine(layout: dict[str, Any], packet: dict[str, Any]) -> str:
     uid = packet["uid"]
     if uid is None:
         own, group = layout["uid"], layout["gid"]
-        namespaces.write_maps(own, own, group, group)
+        namespaces.write_maps(None, uid=(own, own), gid=(group, group))
     namespaces.unshare(namespaces.NEWCGROUP)  # now that it is in its group
     namespaces.loopback_up()
     # What a task leaves in TIME_WAIT would keep its port from the next task of the slot.
@@ -63,11 +63,12 @@ def _confine(layout: dict[str, Any], packet: dict[str, Any]) -> str:
         file.write("0")
     namespaces.set_hostname(HOSTNAME)
     proc = root.build(layout)
+    capabilities.drop_bounding()  # while we may
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    capabilities.drop_all()
+    capabilities.drop(bounding=False)
     capabilities.no_new_privs()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)

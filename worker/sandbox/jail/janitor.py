@@ -35,6 +35,9 @@ else:  # run by path and isolated: nothing but the standard library is on the pa
 
     del sys.path[0]
 
+OF_A_SLOT = (
+    namespaces.NEWNS | namespaces.NEWPID | namespaces.NEWNET | namespaces.NEWIPC | namespaces.NEWUTS
+)
 MAX_PACKET = 64 * 1024
 MOST_LAYOUT = 1024 * 1024
 INT = array.array("i").itemsize
@@ -110,7 +113,7 @@ class Janitor:
         name, groups = packet["zygote"], packet["groups"]
         gate, opener = os.pipe()
         try:
-            flags = namespaces.OF_A_SLOT
+            flags = OF_A_SLOT
             if packet["uid"] is None:
                 flags |= namespaces.NEWUSER
             pid, pidfd = namespaces.clone3(flags, pidfd=True)

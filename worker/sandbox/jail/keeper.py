@@ -32,6 +32,7 @@ NO_TASK = 3
 BROKEN = 4
 TRACE_SIGNAL = 60
 GO, TROUBLE = b"go ", b"no "
+TMPFS = mounts.NOSUID | mounts.NODEV
 INODES = 16 * 1024
 
 
@@ -59,15 +60,17 @@ def keep(channel: Any, settings: Settings) -> None:
     try:
         capabilities.die_with_parent()
         become_alone(settings)
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # the task's own cannot be written to
         furnish(settings)
         capabilities.set_dumpable(False)
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             ours.close()
-            child.become(channel, theirs, settings)
+            child.become(channel, theirs, proc, settings)
             return
         theirs.close()
+        os.close(proc)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         code = attend(channel, ours, pid, settings)
     except BaseException as error:  # noqa: BLE001 (a clone must never return)
@@ -79,7 +82,7 @@ def keep(channel: Any, settings: Settings) -> None:
 
 def become_alone(settings: Settings) -> None:
     """Take the task's identity in the new user namespace."""
-    namespaces.write_maps(INSIDE, settings.uid, INSIDE, settings.gid)
+    namespaces.write_maps(None, uid=(INSIDE, settings.uid), gid=(INSIDE, settings.gid))
 
 
 def furnish(settings: Settings) -> None:
@@ -89,12 +92,12 @@ def furnish(settings: Settings) -> None:
         os.mkdir(f"/mnt/{name}")
         os.chmod(f"/mnt/{name}", mode)
         target = {"shm": "/dev/shm"}.get(name, f"/{name}")  # noqa: S108 (of the jail)
-        mounts.bind(f"/mnt/{name}", target)
+        mounts.bind(f"/mnt/{name}", target, recursive=False, flags=0)
     for each in settings.files:
         os.symlink(f"/.files/{each}", f"/mnt/task/{each}")
-    mounts.detach("/mnt")
+    mounts.unmount("/mnt")
     if settings.proc != "none":
-        mounts.proc("/proc", subset=settings.proc == "pid")
+        mounts.proc("/proc", subset_pid=settings.proc == "pid")
 
 
 def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
@@ -108,7 +111,8 @@ def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
         return NO_TASK
     wall, lease, disk, spent = message[len(GO) :].split()
     if int(disk) != settings.disk_bytes:
-        mounts.resize("/tmp", int(disk), INODES)  # noqa: S108
+        size = f"size={int(disk)},nr_inodes={INODES}"
+        mounts.mount(None, "/tmp", None, mounts.MS_REMOUNT | TMPFS, size)  # noqa: S108
         child_end.send(GO)
     began = time.monotonic()
     packets.send(channel, started=pid)

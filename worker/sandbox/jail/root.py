@@ -23,7 +23,7 @@ LINKS = (
     ("dev/stderr", "/proc/self/fd/2"),
 )
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-FOLDERS = ("dev/shm", "etc", "mnt", "old", "proc", "task", "tmp", ".files")
+FOLDERS = ("dev/shm", "etc", "mnt", "proc", "task", "tmp", ".files")
 ROOT_BYTES = 1024 * 1024
 
 
@@ -45,11 +45,11 @@ def build(layout: dict[str, Any]) -> str:
     for source, target in layout["binds"]:
         _bind(source, place + target)
     if layout["task_files"]:
-        mounts.bind(layout["task_files"], f"{place}/.files", read_only=True)
+        mounts.bind(layout["task_files"], f"{place}/.files")
     for name in DEVICES:
         with open(f"{place}/dev/{name}", "xb"):
             pass
-        mounts.bind(f"/dev/{name}", f"{place}/dev/{name}")
+        mounts.bind(f"/dev/{name}", f"{place}/dev/{name}", flags=mounts.NOSUID)
     for name, target in LINKS:
         os.symlink(target, f"{place}/{name}")
     for name, text in layout["files"].items():
@@ -58,21 +58,21 @@ def build(layout: dict[str, Any]) -> str:
             file.write(text)
     proc = _proc(f"{place}/proc")
     mounts.pivot_into(place)
-    mounts.make_read_only("/")
+    mounts.set_flags("/", mounts.RDONLY | mounts.NOSUID | mounts.NODEV)
     return proc
 
 
 def _system(place: str) -> None:
     """Bring in /usr, and what belongs to it."""
     os.mkdir(f"{place}/usr")
-    mounts.bind("/usr", f"{place}/usr", recursive=True, read_only=True)
+    mounts.bind("/usr", f"{place}/usr")
     for name in SYSTEM:
         path = f"/{name}"
         if os.path.islink(path):
             os.symlink(os.readlink(path), place + path)
         elif os.path.isdir(path):
             os.mkdir(place + path)
-            mounts.bind(path, place + path, recursive=True, read_only=True)
+            mounts.bind(path, place + path)
 
 
 def _bind(source: str, target: str) -> None:
@@ -90,14 +90,14 @@ def _bind(source: str, target: str) -> None:
                 pass
     else:
         return
-    mounts.bind(source, target, recursive=stat.S_ISDIR(kind), read_only=True)
+    mounts.bind(source, target)
 
 
 def _proc(target: str) -> str:
     """Mount proc, as far as this system lets us: a container's masks forbid it."""
     for kind in ("pid", "all"):
         try:
-            mounts.proc(target, subset=False)
+            mounts.proc(target, subset_pid=False, flags=0)
         except OSError:
             continue
         return kind

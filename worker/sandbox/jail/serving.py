@@ -19,6 +19,15 @@ else:
     import packets
     from kernel import capabilities, namespaces
 
+OF_A_TASK = (
+    namespaces.NEWUSER
+    | namespaces.NEWPID
+    | namespaces.NEWNS
+    | namespaces.NEWIPC
+    | namespaces.NEWUTS
+    | namespaces.NEWCGROUP
+)
+
 
 def run(settings_text: str) -> None:
     """Settle down and serve the worker; returns in tasks' processes alone."""
@@ -37,7 +46,7 @@ def run(settings_text: str) -> None:
 def serve(channel: Any, settings: keeper.Settings) -> None:
     """Clone a keeper a task; returns in tasks' processes alone."""
     while True:
-        pid, _ = namespaces.clone3(namespaces.OF_A_TASK)
+        pid, _ = namespaces.clone3(OF_A_TASK)
         if pid == 0:
             keeper.keep(channel, settings)
             return
