@@ -12,7 +12,11 @@ from twisted.logger import Logger
 
 from runyard.worker.sandbox.runtimes import Interpreter
 
-FILES = {"sitecustomize.py": "inspecting.py", "describing.py": "describing.py"}
+FILES = {
+    "sitecustomize.py": "inspecting.py",
+    "valuing.py": "valuing.py",
+    "describing.py": "describing.py",
+}
 COMPILE = (
     "import os, sys, py_compile as p; os.umask(0o22); m = p.PycInvalidationMode.UNCHECKED_HASH;"
     " [p.compile(f, doraise=True, invalidation_mode=m) for f in sys.argv[1:]]"
