@@ -12,7 +12,11 @@ from twisted.logger import Logger
 
 from runyard.worker.sandbox.runtimes import Interpreter
 
-FILES = {"sitecustomize.py": "inspecting.py", "describing.py": "describing.py"}
+FILES = {
+    "sitecustomize.py": "inspecting.py",
+    "valuing.py": "valuing.py",
+    "describing.py": "describing.py",
+}
 COMPILE = (
     "import os, sys, py_compile as p; os.umask(0o22); m = p.PycInvalidationMode.UNCHECKED_HASH;"
     " [p.compile(f, doraise=True, invalidation_mode=m) for f in sys.argv[1:]]"
@@ -21,20 +25,21 @@ COMPILE = (
 log = Logger()
 
 
-def install(
-    folder: Path,
-    interpreters: Iterable[Interpreter],
-    reactor: Any,
-    files: Mapping[str, str] = FILES,
-    source: Path = Path(__file__).parent,
-) -> None:
+def install(folder: Path, interpreters: Iterable[Interpreter], reactor: Any) -> None:
     """Copy the files, and have each interpreter compile them; until it has, tasks do that.
-
-    `files` says, by their names in the folder, what they are called in `source`.
 
     Raises:
         OSError: they cannot be written.
     """
+    copy(folder)
+    for interpreter in interpreters:
+        compile_for(folder, FILES, interpreter, reactor)
+
+
+def copy(
+    folder: Path, files: Mapping[str, str] = FILES, source: Path = Path(__file__).parent
+) -> None:
+    """Copy files, by the names that they have there and in `source`. Raises OSError."""
     for name, original in files.items():
         target = folder / name
         for each in (folder, target.parent):
@@ -42,12 +47,17 @@ def install(
             each.chmod(0o755)
         target.write_bytes((source / original).read_bytes())
         target.chmod(0o644)
+
+
+def compile_for(
+    folder: Path, files: Iterable[str], interpreter: Interpreter, reactor: Any
+) -> Deferred[None]:
+    """Have an interpreter compile files in a folder; the Deferred never fails."""
     paths = [str(folder / name) for name in files]
-    for interpreter in interpreters:
-        done: Deferred[tuple[bytes, bytes, int]] = getProcessOutputAndValue(
-            interpreter.path, ["-I", "-c", COMPILE, *paths], env={}, path="/", reactor=reactor
-        )
-        done.addBoth(_compiled, interpreter.name)
+    done: Deferred[tuple[bytes, bytes, int]] = getProcessOutputAndValue(
+        interpreter.path, ["-I", "-S", "-c", COMPILE, *paths], env={}, path="/", reactor=reactor
+    )
+    return done.addBoth(_compiled, interpreter.name)
 
 
 def _compiled(result: Any, name: str) -> None:

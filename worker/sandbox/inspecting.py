@@ -2,8 +2,8 @@
 
 A copy of this file is the ``sitecustomize`` of tasks: it is loaded before the program, from a
 folder named by PYTHONPATH, and leaves no frame, no open descriptor and no module in the program's
-way. It uses what the interpreter has loaded anyway, so that nothing that the program put in a
-module's place is ever run by it.
+way. It keeps what it uses from before the program starts, so that nothing that the program put in
+the place of a module, a function or a built-in name is ever run by it.
 
 What it tells goes to descriptor 0, behind the task's input, where the slot's keeper reads it: at
 the end, as a line of JSON, the exception that the interpreter has printed; at a signal just before
@@ -15,13 +15,20 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import builtins
 import faulthandler
+import gc
 import os
 import sys
+from _signal import SIG_IGN, SIGXFSZ
+from _signal import signal as handle
+from os import fstat, getpid, write
 
 FALSE: bool = False
 if FALSE:  # for the type checker alone
     from typing import Any
+
+globals()["__builtins__"] = dict(builtins.__dict__)  # functions below use this copy
 
 TRACE_SIGNAL = 60
 MOST_BYTES = 24_000
@@ -74,37 +81,54 @@ def trimmed(record: dict[str, Any]) -> str:
     return text if len(text) <= MOST_BYTES else written({"type": record["type"], "frames": []})
 
 
-def prepare() -> None:
-    """Load the module beside us that describes exceptions."""
-    if not SPACE:
-        path = os.path.join(FOLDER, "describing.py")
-        exec(LOADER("describing", path).get_code("describing"), SPACE)  # noqa: S102 (our own)
-
-
 def described(error: BaseException, chained: int) -> dict[str, Any]:
-    """Describe an exception; what that needs is loaded only when there is one."""
-    prepare()
-    record: dict[str, Any] = SPACE["record_of"](error, chained)
+    """Describe an exception by the modules beside us; no garbage is collected meanwhile."""
+    collecting = COLLECTING()
+    PAUSE()
+    try:
+        record: dict[str, Any] = SPACE["record_of"](error, chained)
+    finally:
+        if collecting:
+            RESUME()
     return record
 
 
 def tell() -> None:
     """Write down the exception that the interpreter printed last, and those of threads."""
-    error = getattr(sys, "last_value", None)
-    main = error is not None and issubclass(type(error), BaseException)
-    if os.getpid() != PROCESS or not (main or THREADS):
-        return
     try:
-        record = described(error, MOST_CHAINED) if error is not None and main else {}
+        error = SYSTEM.get("last_value")
+        main = issubclass(type(error), BaseException)
+        if getpid() == PROCESS and (main or THREADS) and is_input():
+            put(text_of(error if main else None))
+    except BaseException:  # noqa: BLE001, S110 (the program ends as it would without us)
+        pass
+
+
+def text_of(error: BaseException | None) -> str:
+    """Write the record of an exception; where memory is short, say, its name alone."""
+    try:
+        record = described(error, MOST_CHAINED) if error is not None else {}
         if THREADS:
             record["threads"] = THREADS
-        text = trimmed(record)
-    except BaseException:  # noqa: BLE001 (out of memory or descriptors, say: then less must do)
-        text = written({"type": type.__dict__["__name__"].__get__(type(error)), "frames": []})
+        return trimmed(record)
+    except BaseException:  # noqa: BLE001 (whatever it is: less must do)
+        return written({"type": SPACE["name_of"](type(error)), "frames": []})
+
+
+def is_input() -> bool:
+    """Say whether descriptor 0 is still what the task was given; it may be the program's own."""
+    now = fstat(0)
+    return (now.st_dev, now.st_ino) == INPUT
+
+
+def put(text: str) -> None:
+    """Write a line behind the input; past the limit of a file's size that is a signal."""
+    before = handle(SIGXFSZ, SIG_IGN)
     try:
-        os.write(0, b"\n" + text.encode("ascii") + b"\n")
-    except OSError:
-        pass
+        write(0, b"\n" + text.encode("ascii") + b"\n")
+    finally:
+        if before is not None:
+            handle(SIGXFSZ, before)
 
 
 def thread_failed(args: Any) -> None:
@@ -139,25 +163,27 @@ def load_the_site_s_own() -> None:
     ours = sys.modules.pop("sitecustomize", None)
     try:
         import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
-    except ImportError:
-        pass
+    except ImportError as error:
+        if error.name != "sitecustomize":
+            raise  # `site` complains of that one
     if ours is not None:
         sys.modules.setdefault("sitecustomize", ours)
 
 
-FOLDER = os.path.dirname(os.path.abspath(__file__))
-LOADER: Any = type(globals()["__loader__"])
-SPACE: dict[str, Any] = {}
-THREADS: list[dict[str, Any]] = []
-PRINT_THREADS: Any = _thread._excepthook  # noqa: SLF001
-PROCESS = os.getpid()
+def load(*names: str) -> dict[str, Any]:
+    """Load the modules beside us into one space; nobody finds them among the modules."""
+    space: dict[str, Any] = {}
+    for name in names:
+        code = LOADER(name, os.path.join(FOLDER, f"{name}.py")).get_code(name)
+        exec(code, space)  # noqa: S102 (our own)
+    return space
 
 
-def begin() -> None:
-    """Be there when the program ends, in this process alone."""
-    global PROCESS  # noqa: PLW0603 (a fork of whoever loaded this)
-    PROCESS = os.getpid()
+def register() -> None:
+    """Have ourselves called last; a trace of the program's ends before it would see us."""
     atexit.register(tell)
+    atexit.register(sys.setprofile, None)
+    atexit.register(sys.settrace, None)
     watch_threads()
     try:
         faulthandler.register(TRACE_SIGNAL, file=0, all_threads=True, chain=False)
@@ -165,7 +191,33 @@ def begin() -> None:
         pass
 
 
+def prepare() -> None:
+    """Load what describes exceptions. Raises OSError."""
+    SPACE.update(load("valuing", "describing"))
+
+
+def begin() -> None:
+    """Be there when the program ends, in this process alone. Raises OSError."""
+    global PROCESS, INPUT  # noqa: PLW0603 (a fork of whoever loaded this has its own)
+    PROCESS = getpid()
+    INPUT = (fstat(0).st_dev, fstat(0).st_ino)
+    register()
+
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+LOADER: Any = type(globals()["__loader__"])
+SYSTEM = sys.__dict__
+COLLECTING, PAUSE, RESUME = gc.isenabled, gc.disable, gc.enable
+SPACE: dict[str, Any] = {}
+THREADS: list[dict[str, Any]] = []
+PRINT_THREADS: Any = _thread._excepthook  # noqa: SLF001
+PROCESS = getpid()
+INPUT = (-1, -1)
 if __name__ == "sitecustomize":
     go_unseen()
-    begin()
+    try:
+        prepare()
+        begin()
+    except OSError:
+        pass
     load_the_site_s_own()

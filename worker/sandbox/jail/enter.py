@@ -31,7 +31,8 @@ def enter(layout: dict[str, Any], packet: dict[str, Any], channel: int, gate: in
             raise OSError("the janitor is gone")
         _descriptors(channel)
         proc = _confine(layout, packet)
-        env = packet["env"] | {"RUNYARD_ZYGOTE": packet["settings"].replace("PROC", proc)}
+        told = " ".join(str(each) for each in (*packet["settings"], proc))
+        env = packet["env"] | {"RUNYARD_ZYGOTE": "/".join([told, *packet["files"]])}
         os.execve(packet["argv"][0], packet["argv"], env)  # noqa: S606 (that is our purpose)
     except BaseException as error:  # noqa: BLE001 (a clone must never return)
         text = f"a slot's jail: {type(error).__name__}: {error}\n"

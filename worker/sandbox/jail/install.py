@@ -6,12 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from runyard.worker.sandbox import hook
 from runyard.worker.sandbox.runtimes import Interpreter
 
 ZYGOTE = "zygote"
 FRESH = "fresh"
 SANDBOX = Path(__file__).parents[1]
+KERNEL = (
+    "bpf", "capabilities", "landlock", "mounts", "namespaces", "policy", "seccomp", "syscalls",
+)  # fmt: skip
 ZYGOTE_FILES = {
     "sitecustomize.py": "jail/zygote.py",
     "serving.py": "jail/serving.py",
@@ -20,29 +25,26 @@ ZYGOTE_FILES = {
     "order.py": "jail/order.py",
     "packets.py": "jail/packets.py",
     "inspecting.py": "inspecting.py",
+    "valuing.py": "valuing.py",
     "describing.py": "describing.py",
+    **{f"kernel/{name}.py": f"kernel/{name}.py" for name in KERNEL},
 }
-KERNEL = (
-    "bpf",
-    "policy",
-    "restricted",
-    "syscalls",
-    "seccomp",
-    "landlock",
-    "capabilities",
-    "namespaces",
-    "mounts",
-)
 
 
-def install(folder: Path, interpreters: Iterable[Interpreter], reactor: Any) -> None:
-    """Copy the files, and have each interpreter compile them; until it has, each start does that.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    files = ZYGOTE_FILES | {f"kernel/{name}.py": f"kernel/{name}.py" for name in KERNEL}
+def copy_all(folder: Path) -> None:
+    """Copy the files. Raises OSError."""
     folder.mkdir(mode=0o755, exist_ok=True)
     folder.chmod(0o755)
-    hook.install(folder / ZYGOTE, interpreters, reactor, files, SANDBOX)
-    hook.install(folder / FRESH, interpreters, reactor)
+    hook.copy(folder / ZYGOTE, ZYGOTE_FILES, SANDBOX)
+    hook.copy(folder / FRESH)
+
+
+def compile_all(
+    folder: Path, interpreters: Iterable[Interpreter], reactor: Any
+) -> list[Deferred[None]]:
+    """Have each interpreter compile them; until it has, each start does that."""
+    return [
+        hook.compile_for(folder / name, files, each, reactor)
+        for each in interpreters
+        for name, files in ((ZYGOTE, ZYGOTE_FILES), (FRESH, hook.FILES))
+    ]

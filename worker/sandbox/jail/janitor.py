@@ -6,7 +6,7 @@ ever runs in it.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 ``{"layout": ...}`` first, with a descriptor that holds it, then ``{"zygote": id, "groups": [...],
-"uid": number or null, "env": {...}, "argv": [...], "settings": "..."}`` with the slot's socket, and
+"uid": number or null, "env": {...}, "argv": [...], "settings": [...], "files": [...]}`` with the slot's socket, and
 ``{"end": id}``. It says ``{"zygote": id, "pid": pid}`` with a pidfd, or ``{"zygote": id, "failed":
 why}``, and ``{"zygote": id, "exited": status}``. When its socket closes, all of them end, their
 groups are removed, and it ends itself.

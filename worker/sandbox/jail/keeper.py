@@ -37,7 +37,7 @@ INODES = 16 * 1024
 
 
 class Settings:
-    """What a zygote is told once, as texts between spaces.
+    """What a zygote is told once: texts between spaces, then names of files, each after a slash.
 
     Attributes:
         channel: The descriptor of the slot's socket.
@@ -48,7 +48,8 @@ class Settings:
     """
 
     def __init__(self, text: str) -> None:
-        channel, uid, gid, disk, proc, *files = text.split(" ")
+        numbers, *files = text.split("/")
+        channel, uid, gid, disk, proc = numbers.split(" ")
         self.channel, self.uid, self.gid = int(channel), int(uid), int(gid)
         self.disk_bytes = int(disk)
         self.proc = proc

@@ -1,0 +1,99 @@
+"""What isolation this system gives, found out by doing: a jail is made and attacked from inside."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from runyard.worker.sandbox.jail.direct import JailFailed, direct_jail
+from runyard.worker.sandbox.jail.making import JailPlan
+from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, Probe
+
+READY_S = 20.0
+ATTACK_S = 30.0
+ATTACK = Path(__file__).parent / "jail" / "selfattack.py"
+SWITCHES = (
+    ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=65536"),
+    ("/proc/sys/kernel/unprivileged_userns_clone", "0",
+     "sysctl -w kernel.unprivileged_userns_clone=1"),
+    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
+     "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for"
+     f" {sys.executable} that has 'userns,'"),
+)  # fmt: skip
+"""Files of the kernel's, the value that forbids user namespaces, and what allows them."""
+
+
+def probe(plan: JailPlan) -> Probe:
+    """Make a jail as the worker will, attack it from inside, and say what held."""
+    try:
+        breaches = attack(plan)
+    except (JailFailed, OSError) as error:
+        why = f"no jail can be made here: {error}"
+        switches = list(forbidding(_read))
+        if switches:
+            why += "".join(f"\n  {path} forbids it; allow it by: {way}" for path, way in switches)
+        elif in_container():
+            why += (
+                "\n  A container's defaults forbid it: its seccomp profile must allow clone, unshare,"
+                " mount and pivot_root, and its /proc must not be masked"
+            )
+        return Probe(frozenset({NONE}), {NAMESPACES: why, FULL: why}, {"jail": str(error)})
+    if breaches:
+        why = f"the jail does not hold here: {'; '.join(breaches)}"
+        return Probe(frozenset({NONE}), {NAMESPACES: why, FULL: why}, {"jail": why})
+    return Probe(frozenset({NAMESPACES, NONE}), {}, {"jail": "holds"})
+
+
+def attack(plan: JailPlan) -> list[str]:
+    """Run the self-attack in a jail; what it got through to, a text each.
+
+    Raises:
+        JailFailed, OSError: there is no jail to attack.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="runyard-probe-") as folder,
+        tempfile.TemporaryFile() as log,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        Path(folder).chmod(0o711)
+        secret = Path(folder) / "secret"
+        secret.write_text("secret")
+        plan.prepare(Path(folder))
+        told = plan.layout(Path(folder))
+        zygote = plan.zygote(0) | {"groups": []}
+        port = str(listening.getsockname()[1])
+        args = (str(secret), str(os.getpid()), port)
+        with direct_jail(told, zygote, log, READY_S) as jail:
+            seen = jail.run(plan.probe_order(args), ATTACK.read_bytes(), ATTACK_S)
+            if seen.status != 0:
+                raise JailFailed(
+                    f"the self-attack ended with status {seen.status}:"
+                    f" {seen.stderr.decode('utf-8', 'replace')[-500:]}"
+                )
+            return seen.stdout.decode("utf-8", "replace").splitlines()
+
+
+def forbidding(read: Callable[[str], str | None]) -> list[tuple[str, str]]:
+    """Name the switches of this system that forbid user namespaces, with the way out of each."""
+    found = []
+    for path, forbids, way in SWITCHES:
+        if read(path) == forbids:
+            found.append((path, way))
+    return found if os.geteuid() != 0 else [each for each in found if "max_user" in each[0]]
+
+
+def in_container() -> bool:
+    """Whether this looks like a container: Docker's and Podman's marks, and Kubernetes'."""
+    marks = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
+    return any(Path(each).exists() for each in marks)
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
