@@ -28,14 +28,14 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 def mount(
     source: str | None, target: str, kind: str | None, flags: int = 0, data: str | None = None
 ) -> None:
-    """Call mount(2)."""
+    """Make, bind, move or change a mount, as mount(2) does."""
     given = [_encoded(each) for each in (source, target, kind)]
     about = f"{kind or source or 'flags'} on {target}"
     syscalls.call("mount", *given, flags, _encoded(data), about=about)
 
 
 def unmount(target: str, flags: int = MNT_DETACH) -> None:
-    """Call umount2(2)."""
+    """Take a mount away, by default also while it is in use."""
     syscalls.call("umount2", _encoded(target), flags, about=target)
 
 

@@ -29,7 +29,8 @@ _SHARED_MEMORY = (
 SHARED_MEMORY = tuple(_SHARED_MEMORY.split())
 """What outlives a task, and what other tasks and daemons could be reached by."""
 
-ON_ITSELF = ("prlimit64", "sched_setaffinity", "sched_setattr", "sched_setparam")
+_ON_ITSELF = "prlimit64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler"
+ON_ITSELF = tuple(_ON_ITSELF.split())
 """Calls on a pid that a worker of the same uid would have to bear: an RLIMIT_CPU of 0 kills it."""
 
 OWNERSHIP = ("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "fchownat", "lchown")
@@ -48,7 +49,7 @@ def restricted(*, own_pid: int | None = None, owns_files: bool = False) -> polic
     ours = policy.NAMESPACED.with_rules(
         {
             **dict.fromkeys((*SESSIONS, *SHARED_MEMORY), _EPERM),
-            **{name: policy.only(0, 0) for name in (*ON_ITSELF, "sched_setscheduler")},
+            **{name: policy.only(0, 0) for name in ON_ITSELF},
             "setpriority": _only_itself(PRIO_PROCESS),
             "ioprio_set": _only_itself(IOPRIO_WHO_PROCESS),
             "socket": policy.sockets(internet=False),
