@@ -16,7 +16,7 @@ SOURCES := $(shell find $(FOLDERS) twisted -name "*.py") $(wildcard sched/page/*
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed
-	@exec $(BIN)/twistd --nodaemon --pidfile= --logfile=- scheduler --allow-unsandboxed --banner $(ARGS)
+	@exec $(BIN)/twistd --nodaemon --pidfile= --logfile=- scheduler --banner $(ARGS)
 
 test: $(VENV)/.installed
 	$(BIN)/pytest -m "not slow" $(ARGS)

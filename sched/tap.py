@@ -175,6 +175,11 @@ def _worker_options(options: Options) -> list[str]:
         passed.append(f"--task-files={Path(options['task-files']).absolute()}")
     if options["formats"] is not None:
         passed.append(f"--formats={Path(options['formats']).absolute()}")
+    passed += [
+        f"--{name}={options[name]}"
+        for name in ("min-isolation", "isolation", "preload")
+        if options[name] is not None
+    ]
     passed += [f"--python={value}" for value in options["python"]]
     if options["allow-unsandboxed"]:
         passed.append("--allow-unsandboxed")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import socket
 import stat
 from functools import partial
 from pathlib import Path
@@ -30,7 +28,7 @@ from runyard.daemon.keys import (
     read_public,
     read_secret,
 )
-from runyard.daemon.options import OneLineOptions, seconds, task_files, whole
+from runyard.daemon.options import task_files
 from runyard.daemon.signals import stop, stop_on_signals
 from runyard.protocols.ids import new_token
 from runyard.protocols.tasks import Reason
@@ -42,69 +40,17 @@ from runyard.worker.formats.making import make_checker
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import Credentials, Identity, WorkerFactory
 from runyard.worker.loneliness import Loneliness
-from runyard.worker.sandbox.plain import PROGRAM, TMP, PlainSandbox
-from runyard.worker.sandbox.runtimes import (
-    RuntimeUnusable,
-    find_interpreters,
-    parse_option,
-    task_account,
-)
+from runyard.worker.options import Options
+from runyard.worker.sandbox.choosing import Wishes, make_sandbox
+from runyard.worker.sandbox.levels import TooLittleIsolation
+from runyard.worker.sandbox.plain import PROGRAM, TMP
+from runyard.worker.sandbox.runtimes import RuntimeUnusable, task_account
 from runyard.worker.service import WorkerService
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 UNIX_PATH_BYTES = 107
-
-
-class Options(OneLineOptions):
-    """``twistd worker``."""
-
-    daemon = "worker"
-
-    synopsis = "[options]"
-    longdesc = "Runs tasks for the schedulers that connect to it and prove themselves."
-    optParameters = [
-        ["listen", None, "tcp:7070:interface=127.0.0.1", "Where schedulers connect (an endpoint)."],
-        ["state", None, ".runyard/worker", "The folder that this worker keeps its state in."],
-        ["name", None, None, "Its name in the fleet [the host's name]."],
-        ["slots", None, os.cpu_count() or 1, "How many tasks run at a time.",
-         whole("slots", 1, 1024)],
-        ["task-files", None, None, "A folder whose files tasks find beside their own."],
-        ["formats", None, None, "A folder of JSON Schemas, each NAME.json a format."],
-        ["controller-key", None, None, "The scheduler's public key [keys/ in the state folder]."],
-        ["fleet-secret", None, None, "The fleet's secret [keys/ in the state folder]."],
-        ["drain-timeout", None, 30, "Seconds that running tasks get when it is told to stop.",
-         seconds("drain-timeout", 0, 3600)],
-        ["alone-timeout", None, 60, "With --local: seconds without a scheduler until it ends.",
-         seconds("alone-timeout", 0.1, 86400)],
-    ]  # fmt: skip
-    optFlags = [
-        ["allow-unsandboxed", None, "Run tasks with isolation 'none'."],
-        [
-            "tls",
-            None,
-            "TLS also for connections from this machine, for proxies that forward a port.",
-        ],
-        ["local", None, "It belongs to a scheduler of this machine: it ends when left alone."],
-    ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self["python"] = []
-
-    def opt_python(self, value: str) -> None:
-        """[NAME=]PATH: an interpreter for tasks, as 'python' or 'python:NAME'; repeatable."""
-        try:
-            parse_option(value)
-        except ValueError as error:
-            raise usage.UsageError(f"--python: {error}") from None
-        self["python"].append(value)
-
-    def postOptions(self) -> None:
-        """Check what belongs together."""
-        if self["name"] is None:
-            self["name"] = socket.gethostname()
-        if not NAME.fullmatch(self["name"]):
-            raise usage.UsageError("--name must be letters, digits, '_', '.', '-' (at most 64)")
+CANNOT_START = (
+    FolderUnusable, KeyFileError, RuntimeUnusable, TooLittleIsolation, usage.UsageError,
+)  # fmt: skip
 
 
 def makeService(options: Options) -> MultiService:
@@ -115,31 +61,27 @@ def makeService(options: Options) -> MultiService:
         return _build(reactor, options)
     except FormatsUnusable as error:
         die("worker", f"--formats: {error}")
-    except (FolderUnusable, KeyFileError, RuntimeUnusable, usage.UsageError) as error:
+    except CANNOT_START as error:
         die("worker", error)
 
 
 def _build(reactor: Any, options: Options) -> MultiService:
-    if not options["allow-unsandboxed"]:
-        raise usage.UsageError(
-            "this version has no sandbox yet: tasks would run as ordinary processes."
-            " If you trust every task, say --allow-unsandboxed"
-        )
     if options["local"]:
         _leave_session()
     state = Path(options["state"])
     held = HeldFolder(state, "worker")
     endpoint = _endpoint(reactor, options["listen"])
     account = task_account()
-    interpreters = find_interpreters(options["python"], account)
+    jobs = JobsFolder(reactor, state)
+    slots = options["slots"]
+    sandbox = make_sandbox(reactor, jobs, account, Wishes(
+        slots, options["isolation"], options["min-isolation"], tuple(options["python"]),
+        options["task-files"], _task_files(options["task-files"]), options["uid-base"],
+        options["preload"],
+    ))  # fmt: skip
     credentials = Credentials(
         read_public(Path(options["controller-key"] or state / "keys" / CONTROLLER_PUBLIC)),
         read_secret(Path(options["fleet-secret"] or state / "keys" / FLEET_SECRET)),
-    )
-    jobs = JobsFolder(reactor, state)
-    slots = options["slots"]
-    sandbox = PlainSandbox(
-        reactor, slots, jobs, interpreters, account, _task_files(options["task-files"])
     )
     folder = Path(options["formats"]).absolute() if options["formats"] is not None else None
     book = FormatBook(make_checker(reactor, account), folder)

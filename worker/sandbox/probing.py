@@ -16,14 +16,23 @@ from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, Probe
 READY_S = 20.0
 ATTACK_S = 30.0
 ATTACK = Path(__file__).parent / "jail" / "selfattack.py"
+APPARMOR = (
+    "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for"
+    f" {sys.executable} that has 'userns,'"
+)
+CONTAINER = (
+    "A container's defaults forbid it: its seccomp profile must allow clone, unshare, mount and"
+    " pivot_root, and its /proc must not be masked"
+)
 SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=65536"),
-    ("/proc/sys/kernel/unprivileged_userns_clone", "0",
-     "sysctl -w kernel.unprivileged_userns_clone=1"),
-    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1",
-     "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for"
-     f" {sys.executable} that has 'userns,'"),
-)  # fmt: skip
+    (
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", APPARMOR),
+)
 """Files of the kernel's, the value that forbids user namespaces, and what allows them."""
 
 
@@ -37,10 +46,7 @@ def probe(plan: JailPlan) -> Probe:
         if switches:
             why += "".join(f"\n  {path} forbids it; allow it by: {way}" for path, way in switches)
         elif in_container():
-            why += (
-                "\n  A container's defaults forbid it: its seccomp profile must allow clone, unshare,"
-                " mount and pivot_root, and its /proc must not be masked"
-            )
+            why += f"\n  {CONTAINER}"
         return Probe(frozenset({NONE}), {NAMESPACES: why, FULL: why}, {"jail": str(error)})
     if breaches:
         why = f"the jail does not hold here: {'; '.join(breaches)}"

@@ -11,8 +11,8 @@ import resource
 import sys
 import time
 
-FALSE: bool = False
-if FALSE:  # for the type checker alone
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.sandbox import inspecting

@@ -1,4 +1,4 @@
-"""One jail without a reactor: made, asked to run a program or two, ended. For the probe at start."""
+"""One jail without a reactor, for the probe at start: made, asked to run a program, ended."""
 
 from __future__ import annotations
 

@@ -4,12 +4,12 @@ It runs by itself (``python -I -S janitor.py FD``), with the standard library on
 the worker may not lose: a pidfd of each zygote and the paths of its control groups. No user code
 ever runs in it.
 
-The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
-``{"layout": ...}`` first, with a descriptor that holds it, then ``{"zygote": id, "groups": [...],
-"uid": number or null, "env": {...}, "argv": [...], "settings": [...], "files": [...]}`` with the slot's socket, and
-``{"end": id}``. It says ``{"zygote": id, "pid": pid}`` with a pidfd, or ``{"zygote": id, "failed":
-why}``, and ``{"zygote": id, "exited": status}``. When its socket closes, all of them end, their
-groups are removed, and it ends itself.
+The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet: ``{"layout": true}``
+first, with a descriptor that holds the layout (root.py), then ``{"zygote": id, "groups": [folder],
+"uid": number or null, "env": {}, "argv": [], "settings": [], "files": []}`` with the slot's socket,
+and ``{"end": id}``. It says ``{"zygote": id, "pid": pid}`` with a pidfd, or ``{"zygote": id,
+"failed": why}``, and ``{"zygote": id, "exited": status}``. When its socket closes, all of them end,
+their groups are removed, and it ends itself.
 """
 
 from __future__ import annotations

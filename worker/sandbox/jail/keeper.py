@@ -7,19 +7,22 @@ that it has no handler for). Standard library only.
 
 from __future__ import annotations
 
-import _signal as signal
 import _socket
 import os
+import resource
 import select
 import time
 
-FALSE: bool = False
-if FALSE:  # for the type checker alone
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
     from typing import Any
 
     from runyard.worker.sandbox.jail import child, packets
     from runyard.worker.sandbox.kernel import capabilities, mounts, namespaces
 else:
+    import _signal as signal  # `signal` itself loads enum, and with it half a library
+
     import child
     import packets
     from kernel import capabilities, mounts, namespaces
@@ -122,7 +125,7 @@ def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
     wall_s = time.monotonic() - began
     clean = sweep(KILL_S)
     times = os.times()
-    usage = child.resource.getrusage(child.resource.RUSAGE_CHILDREN)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     packets.send(
         channel, ended=status, wall_s=wall_s, clean=clean,
         cpu_s=max(0.0, times.children_user + times.children_system - float(spent)),

@@ -6,8 +6,8 @@ them needs no module that an interpreter has not loaded by itself. Pure; standar
 
 from __future__ import annotations
 
-FALSE: bool = False
-if FALSE:  # for the type checker alone: the import would stay in tasks' memory
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 NUL = b"\0"

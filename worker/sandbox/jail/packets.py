@@ -6,8 +6,8 @@ Standard library only.
 
 from __future__ import annotations
 
-FALSE: bool = False
-if FALSE:  # for the type checker alone
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any
 
 MAX_PACKET = 4 * 1024

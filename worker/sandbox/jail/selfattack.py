@@ -59,7 +59,7 @@ def connects(port: int) -> bool:
 def forks() -> int:
     """Give how many processes can be made at a time, up to a bound; all of them end."""
     gate, opener = os.pipe()
-    made = []
+    made: list[int] = []
     try:
         while len(made) < MOST_FORKS:
             pid = os.fork()

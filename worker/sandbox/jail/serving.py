@@ -6,8 +6,8 @@ import _socket
 import gc
 import os
 
-FALSE: bool = False
-if FALSE:  # for the type checker alone
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.sandbox import inspecting

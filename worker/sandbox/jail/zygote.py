@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 import sys
 
-FALSE: bool = False
-if FALSE:  # for the type checker alone
+TYPE_CHECKING = False
+if TYPE_CHECKING:
     from typing import Any
 
 SETTINGS = "RUNYARD_ZYGOTE"

@@ -1,0 +1,111 @@
+"""Which sandbox a worker runs: the best that this system was seen to give, or the one named."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from attrs import frozen
+from twisted.logger import Logger
+from twisted.python.usage import UsageError
+
+from runyard.worker.jobs import JobsFolder
+from runyard.worker.sandbox.interface import Sandbox
+from runyard.worker.sandbox.jail.making import JailPlan
+from runyard.worker.sandbox.jail.sandbox import JailSandbox
+from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, Probe, choose
+from runyard.worker.sandbox.plain import PlainSandbox
+from runyard.worker.sandbox.probing import probe
+from runyard.worker.sandbox.runtimes import Account, find_interpreters
+
+UID_BASE = 0x70000000
+UIDS_A_WORKER = 1024
+WORKERS = 1 << 18
+
+log = Logger()
+
+
+@frozen
+class Wishes:
+    """What an operator asks for.
+
+    Attributes:
+        isolation: The level to use; None for the best.
+        least: The least level to run at.
+        python: Interpreters, as ``[NAME=]PATH``.
+        task_folder: The folder of the operator's task files, or None.
+        task_files: The same as (name, path).
+        uid_base: The first slot's uid where the worker is root; None for some of our choice.
+    """
+
+    slots: int
+    isolation: str | None
+    least: str
+    python: tuple[str, ...]
+    task_folder: str | None
+    task_files: tuple[tuple[str, str], ...]
+    uid_base: int | None
+    preload: tuple[str, ...]
+
+
+def make_sandbox(
+    reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes
+) -> Sandbox:
+    """Find out what this system gives, and make the sandbox.
+
+    Raises:
+        TooLittleIsolation: it gives less than is asked for.
+        RuntimeUnusable: an interpreter cannot be used.
+        UsageError: the slots' uids are somebody's.
+    """
+    if wishes.isolation == NONE:
+        return _plain(reactor, jobs, account, wishes)
+    folder = os.path.abspath(wishes.task_folder) if wishes.task_folder is not None else None
+    interpreters = find_interpreters(list(wishes.python), None)
+    plan = JailPlan(interpreters, folder, uid_base(wishes), wishes.preload)
+    found = probe(plan)
+    level = choose(found, wishes.least, wishes.isolation)
+    if level in (FULL, NAMESPACES):
+        return JailSandbox(reactor, wishes.slots, jobs, plan, level)
+    _tell(found)
+    return _plain(reactor, jobs, account, wishes)
+
+
+def uid_base(wishes: Wishes) -> int | None:
+    """Give the first of the slots' uids: some that belong to nobody, and to no other worker."""
+    if os.geteuid() != 0:
+        return None
+    base = wishes.uid_base
+    if base is None:
+        return UID_BASE + os.getpid() % WORKERS * UIDS_A_WORKER
+    for name, first, count in subordinate():
+        if first < base + wishes.slots and base < first + count:
+            raise UsageError(
+                f"--uid-base {base}: /etc/subuid gives {first} to {first + count - 1} to {name}"
+            )
+    return base
+
+
+def subordinate() -> list[tuple[str, int, int]]:
+    """Read who has which uids by /etc/subuid: (name, first, count)."""
+    found = []
+    try:
+        with open("/etc/subuid", encoding="utf-8") as table:
+            for line in table:
+                name, _, numbers = line.strip().partition(":")
+                first, _, count = numbers.partition(":")
+                if first.isdecimal() and count.isdecimal():
+                    found.append((name, int(first), int(count)))
+    except (OSError, ValueError):
+        return []
+    return found
+
+
+def _plain(reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes) -> PlainSandbox:
+    interpreters = find_interpreters(list(wishes.python), account)
+    return PlainSandbox(reactor, wishes.slots, jobs, interpreters, account, wishes.task_files)
+
+
+def _tell(found: Probe) -> None:
+    for why in dict.fromkeys(found.missing.values()):
+        log.warn("{why}", why=why)
