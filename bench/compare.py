@@ -102,13 +102,14 @@ def main() -> int:
     parser.add_argument("--sequential", type=whole, default=60, help="requests a round")
     parser.add_argument("--concurrent", type=whole, default=160, help="requests a round")
     parser.add_argument("--clients", type=whole, default=32, help="connections of the second phase")
+    parser.add_argument("--option", action="append", default=[], help="of runyard's scheduler")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # unwind, so that both servers end
     began = time.monotonic()
     load = os.getloadavg()[0]
     with (
         tempfile.TemporaryDirectory(prefix="runyard-bench-") as folder,
-        both(Path(folder)) as (naive, runyard, python),
+        both(Path(folder), options.option) as (naive, runyard, python),
     ):
         found, wrong = rounds((naive, runyard), options)
     print(

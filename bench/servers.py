@@ -78,12 +78,21 @@ def task_interpreter(url: str) -> str:
     return path.decode().strip()
 
 
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
 @contextmanager
-def both(folder: Path) -> Iterator[tuple[Server, Server, str]]:
-    """Run naive and runyard side by side, with the interpreter that they share."""
+def both(folder: Path, options: list[str]) -> Iterator[tuple[Server, Server, str]]:
+    """Run naive and runyard (with options of its own) side by side, on one interpreter.
+
+    That is the system's, where there is one: another may import much at each start, which only the
+    naive server would pay for.
+    """
+    if Path(SYSTEM_PYTHON).exists():
+        options = [f"--python={SYSTEM_PYTHON}", *options]
     argv = [
-        str(TWISTD), "--nodaemon", "--pidfile=", "--logfile=-", "scheduler", "--allow-unsandboxed",
-        "--banner", "--port=0", "--debug-port=0", f"--state={folder / 'state'}",
+        str(TWISTD), "--nodaemon", "--pidfile=", "--logfile=-", "scheduler", "--banner",
+        "--port=0", "--debug-port=0", f"--state={folder / 'state'}", *options,
     ]  # fmt: skip
     runyard = Server("runyard", argv, folder / "runyard.log")
     try:

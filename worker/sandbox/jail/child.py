@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
     from runyard.worker.sandbox import inspecting
     from runyard.worker.sandbox.jail import order as orders
-    from runyard.worker.sandbox.jail import packets
+    from runyard.worker.sandbox.jail import packets, rehearsal
     from runyard.worker.sandbox.kernel import capabilities, landlock, policy, seccomp, syscalls
 else:
     import inspecting
     import order as orders
     import packets
+    import rehearsal
     from kernel import capabilities, landlock, policy, seccomp, syscalls
 
 MOST_DESCRIPTORS = 4096
@@ -31,6 +32,8 @@ PROGRAM = "main.py"
 FOLDER = "/task"
 WRITABLE = ("/tmp", FOLDER, "/dev/shm")  # noqa: S108 (of the jail)
 FILTER = seccomp.prepare(seccomp.program(syscalls.MACHINE, policy.NAMESPACED))
+PAGES: list[rehearsal.Range] = []
+"""What a run touches, by the zygote's rehearsal."""
 LANDLOCK = landlock.abi()
 WARM = compile(
     "def f(a):\n try:\n  return [x for x in a] + [{}['']]\n except KeyError as e: pass\n"
@@ -92,6 +95,7 @@ def first_to_go(proc: int) -> None:
 
 def warm() -> None:
     """Touch what every program touches, before one waits for it: a copied page costs 4 us."""
+    rehearsal.populate(PAGES)
     exec(WARM, {"__name__": "warm"})  # noqa: S102 (our own)
 
 
@@ -127,8 +131,12 @@ def begin(descriptors: list[int], keeper: Any, settings: Any) -> None:
         resource.setrlimit(number, (soft, hard))
     if order.exec_argv:
         os.execve(order.exec_argv[0], order.exec_argv, variables(order.env))  # noqa: S606
-    os.environb.clear()
-    os.environb.update(variables(order.env))
+    wanted = variables(order.env)
+    for name in os.environb.keys() - wanted.keys():
+        del os.environb[name]
+    for name, value in wanted.items():
+        if os.environb.get(name) != value:
+            os.environb[name] = value
     arguments = [os.fsdecode(each) for each in order.args]
     sys.argv[1:] = arguments
     if hasattr(sys, "orig_argv"):

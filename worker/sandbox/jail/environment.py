@@ -8,7 +8,6 @@ from runyard.worker.sandbox.interface import Job
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 FIXED = {"PATH": PATH, "HOME": "/task", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108 (the jail's)
-ZYGOTE = {"PATH": PATH, "LANG": "C.UTF-8"}
 EARLY = ("PYTHON", "LC_", "LD_", "MALLOC_", "GLIBC_", "LANG")
 """What a process reads once, at its start: a child that runs already would not heed it."""
 

@@ -124,11 +124,10 @@ def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
     _, status = os.waitpid(pid, 0)
     wall_s = time.monotonic() - began
     clean = sweep(KILL_S)
-    times = os.times()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     packets.send(
         channel, ended=status, wall_s=wall_s, clean=clean,
-        cpu_s=max(0.0, times.children_user + times.children_system - float(spent)),
+        cpu_s=max(0.0, usage.ru_utime + usage.ru_stime - float(spent)),
         max_rss_bytes=usage.ru_maxrss * 1024,
         late="late" in seen, forsaken="forsaken" in seen,
     )  # fmt: skip

@@ -63,7 +63,7 @@ class JailPlan:
         uid = None if self.uid_base is None else self.uid_base + number
         own = (os.getuid(), os.getgid()) if uid is None else (uid, uid)
         files = os.listdir(self.task_files) if self.task_files is not None else []
-        env = environment.ZYGOTE | {"PYTHONPATH": f"{OWN}/{ZYGOTE}"}
+        env = environment.FIXED | {"PYTHONPATH": f"{OWN}/{ZYGOTE}"}
         if self.preload:
             env["RUNYARD_PRELOAD"] = ",".join(self.preload)
         return {

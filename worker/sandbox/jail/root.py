@@ -46,6 +46,8 @@ def build(layout: dict[str, Any]) -> str:
         _bind(source, place + target)
     if layout["task_files"]:
         mounts.bind(layout["task_files"], f"{place}/.files")
+    with open(f"{place}/task/main.py", "x"):
+        pass  # an empty program, for the rehearsal; tasks have a folder of their own over this one
     for name in DEVICES:
         with open(f"{place}/dev/{name}", "xb"):
             pass

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.sandbox import inspecting
-    from runyard.worker.sandbox.jail import keeper, packets
+    from runyard.worker.sandbox.jail import child, keeper, packets, rehearsal
     from runyard.worker.sandbox.kernel import capabilities, namespaces
 else:
     import inspecting
+    import child
     import keeper
     import packets
+    import rehearsal
     from kernel import capabilities, namespaces
 
 OF_A_TASK = (
@@ -40,7 +42,10 @@ def run(settings_text: str) -> None:
     channel = _socket.socket(fileno=settings.channel)
     gc.collect()
     gc.freeze()
-    serve(channel, settings)
+    pages = rehearsal.rehearse(inspecting.begin)
+    if pages is not None:
+        child.PAGES.extend(pages)
+        serve(channel, settings)
 
 
 def serve(channel: Any, settings: keeper.Settings) -> None:
