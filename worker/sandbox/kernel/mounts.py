@@ -28,7 +28,7 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 def mount(
     source: str | None, target: str, kind: str | None, flags: int = 0, data: str | None = None
 ) -> None:
-    """Make, bind, move or change a mount, as mount(2) does."""
+    """Make, bind, move or change a mount, as the call of that name does."""
     given = [_encoded(each) for each in (source, target, kind)]
     about = f"{kind or source or 'flags'} on {target}"
     syscalls.call("mount", *given, flags, _encoded(data), about=about)
