@@ -58,7 +58,7 @@ os.execv('/bin/grep', ['grep', '-c', '^Cap.*0000000000000000', '/proc/self/statu
 """
     if os.getuid() != 0:
         code = code.replace("become(65534)\n", "")
-    assert run(LOOK + "import io\n" + code).splitlines() == ["True", "5"]
+    assert run(LOOK + code).splitlines() == ["True", "5"]
 
 
 def test_dumpable_no_new_privs_and_the_parents_death() -> None:
