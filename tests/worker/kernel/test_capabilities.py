@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from kernels import run
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")

@@ -8,7 +8,6 @@ import struct
 from pathlib import Path
 
 import pytest
-
 from kernels import each_user, landlock, run
 
 here = landlock.abi()

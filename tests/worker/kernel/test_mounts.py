@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from kernels import each_user, mounts, run
 
 START = """
@@ -35,7 +34,8 @@ def start(uid: int) -> str:
 def test_a_tmpfs_has_its_size_inodes_and_mode(uid: int) -> None:
     code = """
 os.mkdir('t')
-mounts.tmpfs('t', size=64 << 10, inodes=8, mode=0o1777, flags=mounts.NOSUID | mounts.NODEV | mounts.NOEXEC)
+flags = mounts.NOSUID | mounts.NODEV | mounts.NOEXEC
+mounts.tmpfs('t', size=64 << 10, inodes=8, mode=0o1777, flags=flags)
 print(oct(os.stat('t').st_mode), kinds('/tmp/t'))
 print(refused(put, 't/large', 'x' * 100000), os.stat('t/large').st_size)
 print([refused(put, 't/%d' % n, '') for n in range(8)].count('ENOSPC'))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import struct
 
-import pytest
-
 import bpf_machine
+import pytest
 from kernels import bpf, policy, restricted, seccomp, syscalls
 
 OWN = 4321

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 
 import pytest
-
 from kernels import each_user, run, syscalls
 
 pytestmark = pytest.mark.skipif(syscalls.MACHINE not in syscalls.MACHINES, reason="not our machine")
