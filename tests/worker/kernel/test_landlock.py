@@ -63,7 +63,7 @@ become({uid})
 capabilities.no_new_privs()
 rules = landlock.prepare(landlock.abi(), read_execute=['seen', 'one', '/bin', '/usr', '/lib'],
                          read_write_in=['own'], devices=['/dev/null'])
-landlock.apply(rules)
+landlock.apply(landlock.abi(), rules)
 os.close(rules)
 def read(path):
     with open(path) as source: return source.read()
@@ -107,7 +107,8 @@ def waiting():
 victim = waiting()
 socket.socket(socket.AF_UNIX).connect(name)
 capabilities.no_new_privs()
-landlock.apply(landlock.prepare(landlock.abi(), read_execute=['/']))
+version = landlock.abi()
+landlock.apply(version, landlock.prepare(version, read_execute=['/']))
 child = waiting()
 print(refused(os.kill, victim, 9), refused(os.kill, child, 9), os.WTERMSIG(os.waitpid(child, 0)[1]))
 inside = socket.socket(socket.AF_UNIX)

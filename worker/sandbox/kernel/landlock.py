@@ -33,6 +33,9 @@ SCOPE_ABSTRACT_UNIX, SCOPE_SIGNAL = 1, 2  # ABI 6
 SIGNALS_SCOPED = 6
 """From this ABI on a task can signal only what was started under its own rules."""
 
+LOG_SAME_EXEC_OFF, LOG_SUBDOMAINS_OFF = 1 << 0, 1 << 2  # flags of restrict_self, ABI 7
+LOGS = 7
+
 READ_EXECUTE = EXECUTE | READ_FILE | READ_DIR
 DEVICES = READ_FILE | WRITE_FILE | READ_DIR | TRUNCATE
 
@@ -112,9 +115,12 @@ def _allow(ruleset: int, path: str, access: int) -> None:
         os.close(where)
 
 
-def apply(ruleset: int) -> None:
+def apply(version: int, ruleset: int) -> None:
     """Hold this thread, and what it starts, to the ruleset for good.
+
+    What is withheld is not written to the audit log (from ABI 7), which a task could else fill.
 
     Raises OSError: EPERM without no_new_privs (and CAP_SYS_ADMIN), E2BIG under 16 others.
     """
-    syscalls.call("landlock_restrict_self", ruleset, 0)
+    quiet = LOG_SAME_EXEC_OFF | LOG_SUBDOMAINS_OFF if version >= LOGS else 0
+    syscalls.call("landlock_restrict_self", ruleset, quiet)
