@@ -30,6 +30,20 @@ os.execv('/bin/grep', ['grep', '-c', '^Cap.*0000000000000000', '/proc/self/statu
 
 
 @as_root
+def test_what_was_ambient_is_so_no_more() -> None:
+    code = """
+one = 1 << capabilities.CAP_KILL
+header = b'\\x22\\x05\\x08\\x20' + bytes(4)
+syscalls.call('capset', header, one.to_bytes(4, 'little') * 3 + bytes(12))
+syscalls.prctl(47, 2, capabilities.CAP_KILL)  # PR_CAP_AMBIENT_RAISE
+print(sets()[4] == one)
+capabilities.drop(one, bounding=False)
+print(sets()[::4], sets()[1] == one)
+"""
+    assert run(LOOK + code).splitlines() == ["True", "[0, 0] True"]
+
+
+@as_root
 def test_a_given_set_is_kept() -> None:
     code = """
 keep = 1 << capabilities.CAP_SETUID | 1 << capabilities.CAP_KILL | 1 << 38
@@ -51,13 +65,14 @@ namespaces.unshare(namespaces.NEWUSER)
 namespaces.write_maps(None, uid=(0, os.getuid()), gid=(0, os.getgid()))
 print(sets()[2] != 0)
 capabilities.lock_securebits()
-capabilities.drop()
+capabilities.drop(bounding=False)
+print(sets()[3] != 0)
 sys.stdout.flush()
 os.execv('/bin/grep', ['grep', '-c', '^Cap.*0000000000000000', '/proc/self/status'])
 """
     if os.getuid() != 0:
         code = code.replace("become(65534)\n", "")
-    assert run(LOOK + code).splitlines() == ["True", "5"]
+    assert run(LOOK + code).splitlines() == ["True", "True", "4"]
 
 
 def test_dumpable_no_new_privs_and_the_parents_death() -> None:
