@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -48,17 +49,22 @@ def test_a_path_that_is_not_there_is_named_and_nothing_stays_open() -> None:
 
 @needs
 @each_user
-def test_only_what_was_named_can_be_reached(tmp_path: Path, uid: int) -> None:
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
-        parent.chmod(0o755)
-    for name in ("own", "seen", "hidden"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name).chmod(0o777)
-        (tmp_path / name / "file").write_text(name)
-        (tmp_path / name / "file").chmod(0o666)
-    (tmp_path / "one").write_text("one")
+def test_only_what_was_named_can_be_reached(uid: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # not in tmp_path, where no other user may go
+        Path(folder).chmod(0o755)
+        Path(folder, "one").write_text("one")
+        for name in ("own", "seen", "hidden"):
+            file = Path(folder, name, "file")
+            file.parent.mkdir()
+            file.parent.chmod(0o777)
+            file.write_text(name)
+            file.chmod(0o666)
+        reach(folder, uid)
+
+
+def reach(folder: str, uid: int) -> None:
     code = f"""
-os.chdir({str(tmp_path)!r})
+os.chdir({folder!r})
 become({uid})
 capabilities.no_new_privs()
 rules = landlock.prepare(landlock.abi(), read_execute=['seen', 'one', '/bin', '/usr', '/lib'],

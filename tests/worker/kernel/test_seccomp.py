@@ -203,3 +203,26 @@ threading.Thread(target=print, args=('thread',)).start()
         "EPERM EPERM",
         "thread",
     ]
+
+
+def test_restricted_lets_ordinary_work_be_done_where_landlock_holds_signals() -> None:
+    code = """
+import asyncio, multiprocessing.pool, multiprocessing.synchronize, threading
+def double(number): return number * 2
+async def loop():
+    child = await asyncio.create_subprocess_exec('/bin/echo', 'hi', stdout=-1)
+    return (await child.communicate())[0], await asyncio.to_thread(double, 4)
+with multiprocessing.get_context('fork').Pool(2) as pool: print(pool.map(double, [1, 2]))
+print(asyncio.run(loop()))
+child = subprocess.Popen(['/bin/cat'], stdin=-1); child.terminate(); print(child.wait())
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)); os.nice(1)
+if os.fork() == 0:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.abort()
+print(os.WTERMSIG(os.wait()[1]))
+"""
+    assert run(start(policy="restricted.restricted()") + code).splitlines() == [
+        "[2, 4]",
+        "(b'hi\\n', 8)",
+        "-15",
+        "6",
+    ]
