@@ -91,13 +91,12 @@ def prepare(
     attributes = attribute(version, tcp=tcp, scopes=scopes)
     ruleset = syscalls.call("landlock_create_ruleset", attributes, len(attributes), 0)
     try:
-        for paths, access in (
-            (read_execute, READ_EXECUTE),
-            (read_write_in, read_write(version)),
-            (devices, DEVICES & handled(version)),
-        ):
-            for path in paths:
-                _allow(ruleset, path, access)
+        for path in read_execute:
+            _allow(ruleset, path, READ_EXECUTE)
+        for path in read_write_in:
+            _allow(ruleset, path, read_write(version))
+        for path in devices:
+            _allow(ruleset, path, DEVICES & handled(version))
     except BaseException:
         os.close(ruleset)
         raise
@@ -119,7 +118,6 @@ def apply(version: int, ruleset: int) -> None:
     """Hold this thread, and what it starts, to the ruleset for good.
 
     What is withheld is not written to the audit log (from ABI 7), which a task could else fill.
-
     Raises OSError: EPERM without no_new_privs (and CAP_SYS_ADMIN), E2BIG under 16 others.
     """
     quiet = LOG_SAME_EXEC_OFF | LOG_SUBDOMAINS_OFF if version >= LOGS else 0
