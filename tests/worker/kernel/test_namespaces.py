@@ -65,6 +65,7 @@ import select
 started, starts = os.pipe()
 pid, pidfd = namespaces.clone3(namespaces.NEWUSER | namespaces.NEWPID, pidfd=True)
 if pid == 0:
+    capabilities.die_with_parent()  # should the test fail
     os.fork()
     os.write(starts, b'x')
     while True: signal.pause()
