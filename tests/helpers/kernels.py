@@ -66,8 +66,8 @@ def become(uid):
     if os.getuid() == uid: return
     os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
     capabilities.set_dumpable(True)
-def refused(call, *arguments):
-    try: return call(*arguments)
+def refused(call, *arguments, **named):
+    try: return call(*arguments, **named)
     except OSError as error: return errno.errorcode[error.errno]
 import errno
 """

@@ -18,9 +18,8 @@ else:
 
 VERSION_3 = 0x20080522
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
-PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_SECUREBITS = 23, 24, 28
+PR_CAPBSET_DROP, PR_SET_SECUREBITS = 24, 28
 PR_SET_NO_NEW_PRIVS = 38
-PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 SIGKILL = 9
 NOTHING = 0
 CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP = 5, 6, 7, 8
@@ -33,14 +32,13 @@ LOCKED = 0b11101111
 
 
 def drop(keep: int = NOTHING, *, bounding: bool = True) -> None:
-    """Keep these capabilities (effective and permitted, none inheritable or ambient).
+    """Keep these capabilities, effective and permitted; none is inheritable, so none ambient.
 
     `bounding` takes the others out of the bounding set too, one call each, which needs CAP_SETPCAP:
     it may be left out where no_new_privs is set. Raises OSError.
     """
     if bounding:
         drop_bounding(keep)
-    clear_ambient()
     low, high = keep & 0xFFFFFFFF, keep >> 32
     header = struct.pack("=Ii", VERSION_3, 0)
     syscalls.call("capset", header, struct.pack("=6I", low, low, 0, high, high, 0))
@@ -57,11 +55,6 @@ def drop_bounding(keep: int = NOTHING) -> None:
             if error.errno == errno.EINVAL:  # above the last that this kernel knows
                 return
             raise
-
-
-def clear_ambient() -> None:
-    """Leave nothing that an ordinary program would be started with. Raises OSError."""
-    syscalls.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
 
 
 def lock_securebits() -> None:

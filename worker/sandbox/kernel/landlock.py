@@ -33,6 +33,9 @@ SCOPE_ABSTRACT_UNIX, SCOPE_SIGNAL = 1, 2  # ABI 6
 SIGNALS_SCOPED = 6
 """From this ABI on a task can signal only what was started under its own rules."""
 
+LOG_SAME_EXEC_OFF, LOG_SUBDOMAINS_OFF = 1 << 0, 1 << 2  # flags of restrict_self, ABI 7
+LOGS = 7
+
 READ_EXECUTE = EXECUTE | READ_FILE | READ_DIR
 DEVICES = READ_FILE | WRITE_FILE | READ_DIR | TRUNCATE
 
@@ -88,13 +91,12 @@ def prepare(
     attributes = attribute(version, tcp=tcp, scopes=scopes)
     ruleset = syscalls.call("landlock_create_ruleset", attributes, len(attributes), 0)
     try:
-        for paths, access in (
-            (read_execute, READ_EXECUTE),
-            (read_write_in, read_write(version)),
-            (devices, DEVICES & handled(version)),
-        ):
-            for path in paths:
-                _allow(ruleset, path, access)
+        for path in read_execute:
+            _allow(ruleset, path, READ_EXECUTE)
+        for path in read_write_in:
+            _allow(ruleset, path, read_write(version))
+        for path in devices:
+            _allow(ruleset, path, DEVICES & handled(version))
     except BaseException:
         os.close(ruleset)
         raise
@@ -112,9 +114,11 @@ def _allow(ruleset: int, path: str, access: int) -> None:
         os.close(where)
 
 
-def apply(ruleset: int) -> None:
+def apply(version: int, ruleset: int) -> None:
     """Hold this thread, and what it starts, to the ruleset for good.
 
+    What is withheld is not written to the audit log (from ABI 7), which a task could else fill.
     Raises OSError: EPERM without no_new_privs (and CAP_SYS_ADMIN), E2BIG under 16 others.
     """
-    syscalls.call("landlock_restrict_self", ruleset, 0)
+    quiet = LOG_SAME_EXEC_OFF | LOG_SUBDOMAINS_OFF if version >= LOGS else 0
+    syscalls.call("landlock_restrict_self", ruleset, quiet)

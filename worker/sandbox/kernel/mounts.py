@@ -18,9 +18,9 @@ else:
 
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8
 """The same in MS_*, MOUNT_ATTR_* and statvfs's ST_*."""
-MS_REMOUNT, MS_NOATIME, MS_NODIRATIME, MS_BIND = 32, 1024, 2048, 4096
+MS_REMOUNT, MS_NOSYMFOLLOW, MS_NOATIME, MS_NODIRATIME, MS_BIND = 32, 256, 1024, 2048, 4096
 MS_REC, MS_PRIVATE, MS_RELATIME = 1 << 14, 1 << 18, 1 << 21
-ST_NOATIME, ST_NODIRATIME, ST_RELATIME = 1024, 2048, 4096  # linux/statfs.h
+ST_NOATIME, ST_NODIRATIME, ST_RELATIME, ST_NOSYMFOLLOW = 1024, 2048, 4096, 8192  # linux/statfs.h
 MNT_DETACH = 2
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 
@@ -28,7 +28,7 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 def mount(
     source: str | None, target: str, kind: str | None, flags: int = 0, data: str | None = None
 ) -> None:
-    """Make, bind, move or change a mount by the system call of that name."""
+    """Make, bind, move or change a mount, as the call of that name does."""
     given = [_encoded(each) for each in (source, target, kind)]
     about = f"{kind or source or 'flags'} on {target}"
     syscalls.call("mount", *given, flags, _encoded(data), about=about)
@@ -161,8 +161,13 @@ def _plain(field: bytes) -> bytes:
 def _flags_of(target: str) -> int:
     """Translate statvfs's flags into those of mount(2)."""
     has = os.statvfs(target).f_flag
-    times = {ST_NOATIME: MS_NOATIME, ST_NODIRATIME: MS_NODIRATIME, ST_RELATIME: MS_RELATIME}
+    other = {
+        ST_NOATIME: MS_NOATIME,
+        ST_NODIRATIME: MS_NODIRATIME,
+        ST_RELATIME: MS_RELATIME,
+        ST_NOSYMFOLLOW: MS_NOSYMFOLLOW,
+    }
     kept = has & (RDONLY | NOSUID | NODEV | NOEXEC)
-    for ours, theirs in times.items():
+    for ours, theirs in other.items():
         kept |= theirs if has & ours else 0
     return kept

@@ -64,6 +64,7 @@ def write_maps(
 
     `of` is a process in it, or None for this one. Without setgroups no process in it can change
     its supplementary groups, which an unprivileged writer has to accept; so give them up before.
+    An outside uid of 0 needs CAP_SETFCAP where the namespace was made: a zygote is not uid 0.
     Raises OSError with the file's name: EPERM for ids that are not the writer's own.
     """
     folder = "/proc/self" if of is None else f"/proc/{of:d}"

@@ -59,6 +59,7 @@ AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_PACKET = 1, 2, 3, 10
 SOCK_TYPE_MASK = 0xF
 IPPROTO_TCP, IPPROTO_UDP = 6, 17
+TCP_ULP = 31  # linux/tcp.h
 
 _EPERM = refuse(errno.EPERM)
 _NO_FAMILY = refuse(errno.EAFNOSUPPORT)
@@ -93,6 +94,12 @@ def never(at: int, *values: int) -> bpf.Block:
     return bpf.argument(at, bpf.if_one_of(values, _EPERM, ALLOW))
 
 
+def _upper_layers() -> bpf.Block:
+    """Refuse TCP_ULP: kernel TLS and its like, which programs do without where they are not."""
+    name = bpf.argument(2, bpf.if_one_of((TCP_ULP,), refuse(errno.ENOPROTOOPT), ALLOW))
+    return bpf.argument(1, bpf.if_one_of((IPPROTO_TCP,), name, ALLOW))
+
+
 class Policy:
     """Blocks by the names of calls; a call that is not named is allowed.
 
@@ -117,6 +124,7 @@ NAMESPACED = Policy(
         "ioctl": never(1, TIOCSTI, TIOCLINUX, TIOCSETD),
         "socket": sockets(internet=True),
         "socketpair": bpf.argument(0, bpf.if_one_of((AF_UNIX,), ALLOW, _NO_FAMILY)),
+        "setsockopt": _upper_layers(),
         "personality": only(0, 0, 0xFFFFFFFF),  # PER_LINUX, and the question
         "mknod": _device(1),
         "mknodat": _device(2),

@@ -67,7 +67,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {  # name: (x86_64, aarch64)
     "syslog": (103, 116), "tgkill": (234, 131), "tkill": (200, 130), "umount2": (166, 39),
     "unshare": (272, 97), "uselib": (134, None), "userfaultfd": (323, 282), "ustat": (136, None),
     "vhangup": (153, 58), "vmsplice": (278, 75), "write": (1, 64),
-    "setresgid": (119, 149), "setresuid": (117, 147),
+    "setsockopt": (54, 208), "setresgid": (119, 149), "setresuid": (117, 147),
 }
 # fmt: on
 
