@@ -20,7 +20,7 @@ import faulthandler
 import gc
 import os
 import sys
-from _signal import SIG_IGN, SIGXFSZ
+from _signal import SIG_IGN, SIGXFSZ  # type: ignore[import-not-found]
 from _signal import signal as handle
 from itertools import starmap
 from os import fstat, getpid, write
