@@ -15,6 +15,8 @@ from runyard.worker.inspect import caught_in, raised
 from runyard.worker.sandbox.interface import Ending
 
 MOST_DETAIL = 1024
+NO_PROGRAM = ("SyntaxError", "IndentationError", "TabError")
+"""Without a frame, what was raised before the program began; one within it has frames."""
 CPU_SLACK_S = 0.25
 """How far below the limit the measured time may be: the kernel counts the limit by its ticks."""
 
@@ -94,7 +96,7 @@ def _exception(error: Record) -> tuple[Reason, str]:
     where = f" (line {error['line']})" if "line" in error else ""
     message = f": {error['message']}" if error.get("message") else ""
     text = f"{error['type']}{message}{where}"
-    if "lineno" in error and not error.get("frames"):
+    if error["type"] in NO_PROGRAM and not error.get("frames"):
         return Reason.SYNTAX_ERROR, f"It is no valid program: {text}."
     return Reason.EXCEPTION, f"It raised {text}."
 

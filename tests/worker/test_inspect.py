@@ -107,7 +107,10 @@ def test_a_trace_s_frames_are_bounded() -> None:
     assert checked(record) == record
 
 
-@given(st.lists(st.sampled_from([*TRACE.splitlines(), RECORD, b"{", b"\xff", b'"', b", line 3 in "])))
+PARTS = [*TRACE.splitlines(), RECORD, b"{", b"\xff", b'"', b", line 3 in "]
+
+
+@given(st.lists(st.sampled_from(PARTS)))
 def test_any_mixture_is_a_record_of_known_form_or_nothing(parts: list[bytes]) -> None:
     for told in (b"\n".join(parts), b"".join(parts)):
         for record in (raised(told), caught_in(told, CODE, "x")):
