@@ -39,11 +39,11 @@ FORGERS = {
     "input_grown_sparse": "for size in (1 << 40, 1 << 30, (16 << 20)):\n"
     " try: os.ftruncate(0, size)\n"
     " except OSError: pass\nforge(0)\nend(7)",
-    "input_filled": "try:\n while True: os.write(0, b'{' * (1 << 20))\nexcept OSError: pass\nend(7)",
+    "input_filled": "try:\n while True: os.write(0, b'{' * 999999)\nexcept OSError: pass\nend(7)",
     "input_sealed": "for seal in (1, 2, 4, 8, 16):\n"
     " try: fcntl.fcntl(0, 1033, seal)\n"
     " except OSError: pass\nforge(0)\nend(7)",
-    "input_mapped": "os.ftruncate(0, 8192)\nm = mmap.mmap(0, 8192)\nm[:4096] = LINES[0][:1] * 4096\n"
+    "input_mapped": "os.ftruncate(0, 8192)\nm = mmap.mmap(0, 8192)\nm[:4096] = b'{' * 4096\n"
     "fcntl.fcntl(0, fcntl.F_SETFL, 0)\nos.lseek(0, 0, 0)\nforge(0)\nend(7)",
     "input_replaced": "fd = os.open('x', os.O_RDWR | os.O_CREAT)\nos.dup2(fd, 0)\nforge(0)\nend(7)",
     "by_children": "for _ in range(4):\n if os.fork() == 0:\n  os.setsid()\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -11,9 +10,8 @@ import pytest
 import pytest_twisted
 from attrs import evolve
 from forgers import FORGE, FORGERS
-from slots import ACCOUNT, Slots, all_ready, reactor, until
+from slots import ACCOUNT, Slots, all_ready, until
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from runyard.protocols.limits import MIB, Limits
 from runyard.protocols.tasks import Ended, Outcome, Reason
@@ -76,9 +74,8 @@ async def test_the_largest_input_s_file_costs_the_worker_nothing(slots: Slots) -
 
 @pytest_twisted.ensureDeferred
 async def test_a_forged_record_only_describes_an_exit_code_that_was_seen(slots: Slots) -> None:
-    code = FORGE + "forge(0)\nend({})"
     for status in (0, 1, 3):
-        ending = await slots.run(code.format(status))
+        ending = await slots.run(f"{FORGE}forge(0)\nend({status})")
         ended, bare = judged(ending), judged(evolve(ending, told=b""))
         assert ended.exit_code == status
         assert evolve(ended, error=None, reason=None, detail="") == evolve(
@@ -108,8 +105,7 @@ print('done', flush=True)
 
 async def traced(slots: Slots, prepare: str, seconds: float) -> Ending:
     job = slots.start(TRACED.format(prepare=prepare, seconds=seconds))
-    while job.output("stdout", 0, 10) != (b"up\n", 3):
-        await deferLater(reactor, 0.01)
+    await until(lambda: job.output("stdout", 0, 10) == (b"up\n", 3))
     job.trace()
     ending: Ending = await job.done
     return ending
@@ -125,7 +121,7 @@ async def test_a_trace_goes_behind_the_input(slots: Slots) -> None:
 
 
 @pytest.mark.parametrize(
-    "prepare", ["os.dup2(1, 0)", "os.close(0); open('x', 'w+')", "os.dup2(2, 0)"]
+    "prepare", ["os.dup2(1, 0)", "os.close(0); f = open('x', 'w+')", "os.dup2(2, 0)"]
 )
 @pytest_twisted.ensureDeferred
 async def test_a_trace_goes_nowhere_where_the_input_became_another(
