@@ -97,6 +97,7 @@ def described(error: BaseException, chained: int) -> dict[str, Any]:
 def tell() -> None:
     """Write down the exception that the interpreter printed last, and those of threads."""
     try:
+        RESERVE.clear()
         error = SYSTEM.get("last_value")
         main = issubclass(type(error), BaseException)
         if getpid() == PROCESS and (main or THREADS) and is_input():
@@ -210,6 +211,7 @@ SPACE: dict[str, Any] = {}
 THREADS: list[dict[str, Any]] = []
 KEPT: list[tuple[list[Any], Any, Any]] = []
 PRINT_THREADS: Any = _thread._excepthook  # noqa: SLF001
+RESERVE = [bytes(2 << 20)]  # for the end of one without memory; no page of it is touched
 PROCESS = getpid()
 INPUT = (-1, -1)
 if __name__ == "sitecustomize":
