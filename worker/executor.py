@@ -90,8 +90,7 @@ class Executor:
         execution = Execution(job, ended)
 
         def on_start() -> None:
-            before = max(0.0, job.limits.wall_s - TRACE_S)
-            execution.timer = self._clock.callLater(before, self._nearly_over, execution)
+            execution.timer = self._clock.callLater(job.limits.wall_s, self._over, execution)
             started()
 
         try:
@@ -148,11 +147,14 @@ class Executor:
         if job.format is not None and (self.formats is None or not self.formats.knows(job.format)):
             raise Refused(f"no format {job.format.name!r} here")
 
-    def _nearly_over(self, execution: Execution) -> None:
-        """Its time is nearly over: have it tell what it is doing."""
-        left = min(TRACE_S, execution.job.limits.wall_s)
-        execution.timer = self._clock.callLater(left, self._stop, execution, Reason.TIMEOUT)
-        if execution.running is not None:
+    def _over(self, execution: Execution) -> None:
+        """Its time is over: have it tell what it is doing, then end it.
+
+        Not before its time: the signal for that interrupts calls of C libraries, which then return.
+        """
+        if execution.stopped is None and execution.running is not None:
+            execution.stopped = Reason.TIMEOUT
+            execution.timer = self._clock.callLater(TRACE_S, execution.running.kill)
             execution.running.trace()
 
     def _stop(self, execution: Execution, reason: Reason) -> None:

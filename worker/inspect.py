@@ -55,6 +55,6 @@ def _with_line(record: Record | None) -> Record | None:
         return None
     own = [each["line"] for each in record.get("frames", []) if each["file"] == PROGRAM]
     line = own[-1] if own else None
-    if "lineno" in record and record.get("filename") == PROGRAM:
+    if record.get("lineno") and record.get("filename") == PROGRAM:
         line = record["lineno"]
     return record if line is None else record | {"line": line}

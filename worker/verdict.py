@@ -15,6 +15,8 @@ from runyard.worker.inspect import caught_in, raised
 from runyard.worker.sandbox.interface import Ending
 
 MOST_DETAIL = 1024
+NO_PROGRAM = ("SyntaxError", "IndentationError", "TabError")
+"""Without a frame, what was raised before the program began; one within it has frames."""
 CPU_SLACK_S = 0.25
 """How far below the limit the measured time may be: the kernel counts the limit by its ticks."""
 
@@ -94,7 +96,7 @@ def _exception(error: Record) -> tuple[Reason, str]:
     where = f" (line {error['line']})" if "line" in error else ""
     message = f": {error['message']}" if error.get("message") else ""
     text = f"{error['type']}{message}{where}"
-    if "lineno" in error and not error.get("frames"):
+    if error["type"] in NO_PROGRAM and not error.get("frames"):
         return Reason.SYNTAX_ERROR, f"It is no valid program: {text}."
     return Reason.EXCEPTION, f"It raised {text}."
 
@@ -136,7 +138,8 @@ def _limit(
         hit = LimitHit("output_bytes", limits.output_bytes, ending.measured)
         text = f"Its {ending.full} passed {limits.output_bytes} bytes, so it was stopped."
         return error, Reason.OUTPUT_LIMIT, text, hit
-    if signal_text is not None and (stopped is Reason.TIMEOUT or ending.late):
+    past = signal_text is not None or ending.wall_s > limits.wall_s
+    if past and (stopped is Reason.TIMEOUT or ending.late):
         hit = LimitHit("wall_s", limits.wall_s, round(ending.wall_s, 3))
         text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
         return error, Reason.TIMEOUT, text, hit

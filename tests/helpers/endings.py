@@ -14,7 +14,8 @@ HOSTILE = {
     "repr": "class A:\n __repr__ = __str__ = __hash__ = __eq__ = __bool__ = __len__ = say\n"
     "def f(a): 1/0\nf(A())",
     "str_of_the_exception": "class E(Exception): __repr__ = __str__ = say\nraise E(1)",
-    "repr_by_objects_str": "class E(Exception):\n __str__ = object.__str__\n __repr__ = say\nraise E",
+    "repr_by_objects_str": "class E(Exception):\n __str__ = object.__str__\n"
+    " __repr__ = say\nraise E",
     "getattr": "class A:\n __getattr__ = __getattribute__ = say\ndef f(a): 1/0\nf(A())",
     "class_property": "class A:\n __class__ = property(say)\ndef f(a): 1/0\nf(A())",
     "dict_property": "class A:\n __dict__ = property(say)\ndef f(a): 1/0\nf(A())",
@@ -56,20 +57,22 @@ HOSTILE = {
     "builtins": "import builtins\n"
     "class T(type):\n"
     " def __call__(self, *a): say()\n"
-    "for name in ('len', 'repr', 'isinstance', 'issubclass', 'getattr', 'list', 'any', 'all', 'min',"
-    " 'sum', 'ord', 'object', 'next', 'enumerate', 'reversed', 'hasattr'):\n"
+    "for name in ('len', 'repr', 'isinstance', 'issubclass', 'getattr', 'list', 'any', 'all',"
+    " 'min', 'sum', 'ord', 'object', 'next', 'enumerate', 'reversed', 'hasattr'):\n"
     " setattr(builtins, name, say)\ndef f(): 1/0\nf()",
     "modules": "import types\n"
     "class M(types.ModuleType):\n __getattribute__ = say\n"
     "for name in list(sys.modules):\n"
     " if name in ('os', 'posix', 'json', 'linecache', 'faulthandler', 'gc', 'sitecustomize'):\n"
     "  sys.modules[name] = M(name)\n1/0",
-    "system": "import types\n"
+    "system": "import itertools, traceback, types\n"
     "class M(types.ModuleType):\n"
-    " def __getattribute__(self, n):\n  say()\n  return types.ModuleType.__getattribute__(self, n)\n"
+    " def __getattribute__(self, n):\n  say()\n"
+    "  return types.ModuleType.__getattribute__(self, n)\n"
     "sys.__class__ = M\n1/0",
     "excepthook": "sys.excepthook = lambda *a: (say(), print(a[1]))\n1/0",
-    "trace": "def t(*a): say()\nsys.settrace(t); sys.setprofile(t)\n1/0",
+    "trace": "import itertools, traceback\n"
+    "def t(*a): say()\nsys.settrace(t); sys.setprofile(t)\n1/0",
     "garbage": "import gc\n"
     "class A:\n __del__ = say\ngc.set_threshold(1)\ngc.callbacks.append(say)\n"
     "for _ in range(50):\n a = A(); a.a = a\n del a\ngc.callbacks.clear()\n1/0",
@@ -101,7 +104,8 @@ ENDS = {
     "traceback.print_stack()\nprint(inspect.stack()[1:])\nprint(sys._getframe(0).f_back)",
     "all_seen": "import sys, os\nprint(sorted(k for k in os.environ if k.startswith('PY')))\n"
     "print(sys.path, sys.flags, sys.argv, sys.meta_path, sorted(sys.path_importer_cache))\n"
-    "print(sorted(set(sys.modules) - {'sitecustomize', 'atexit', 'faulthandler', 'gc'}))\n"
+    "built_in = 'atexit', 'faulthandler', 'gc', 'itertools'\n"
+    "print(sorted(set(sys.modules) - {'sitecustomize', *built_in}))\n"
     "print(sorted(os.listdir('/proc/self/fd')))\n"
     "import faulthandler, gc, signal, subprocess\n"
     "print(faulthandler.is_enabled(), gc.isenabled(), gc.get_threshold(), sys.gettrace())\n"

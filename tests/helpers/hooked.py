@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,8 @@ class Run:
 
     @property
     def seen(self) -> tuple[int, bytes, bytes]:
-        return self.status, self.stdout, self.stderr
+        out, err = (re.sub(rb"0x[0-9a-f]+", b"0x", each) for each in (self.stdout, self.stderr))
+        return self.status, out, err
 
     @property
     def record(self) -> dict[str, Any]:
@@ -91,6 +93,6 @@ class Bench:
         """Run a program with and without the hook; nobody can tell which is which."""
         bare = self.run(python, code, hooked=False, **more)
         told = self.run(python, code, **more)
-        assert told.seen == bare.seen
-        assert bare.told == b"" or bare.told == told.told
+        assert told.seen == bare.seen, (told, bare)
+        assert bare.told == b""
         return told

@@ -54,6 +54,8 @@ def test_what_we_killed_for_its_time_says_so_with_both_numbers() -> None:
 def test_one_that_ended_by_itself_just_before_the_kill_did_not_time_out() -> None:
     assert judged(0, Reason.TIMEOUT).outcome is Outcome.SUCCESS
     assert judged(3 << 8, Reason.TIMEOUT).reason is Reason.EXIT_CODE
+    for status in (0, 3 << 8):
+        assert judged(status, Reason.TIMEOUT, wall_s=2.01).reason is Reason.TIMEOUT, "too late"
 
 
 def test_output_past_the_cap_is_never_success() -> None:

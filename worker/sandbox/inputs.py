@@ -74,9 +74,13 @@ class Said:
         self._size = size
 
     def take(self, folder: str) -> bytes:
-        """Read it, without the name of the job's folder, and close."""
+        """Read its last part, without the name of the job's folder, and close.
+
+        A process can make the file as large as it may, and cut it: what is read stays bounded.
+        """
         try:
-            told = os.pread(self._descriptor, MOST_TOLD, self._size)
+            size = os.fstat(self._descriptor).st_size
+            told = os.pread(self._descriptor, MOST_TOLD, max(self._size, size - MOST_TOLD))
         except OSError:
             told = b""
         self.close()

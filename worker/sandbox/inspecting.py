@@ -20,8 +20,9 @@ import faulthandler
 import gc
 import os
 import sys
-from _signal import SIG_IGN, SIGXFSZ
+from _signal import SIG_IGN, SIGXFSZ  # type: ignore[import-not-found]
 from _signal import signal as handle
+from itertools import starmap
 from os import fstat, getpid, write
 
 FALSE: bool = False
@@ -96,6 +97,7 @@ def described(error: BaseException, chained: int) -> dict[str, Any]:
 def tell() -> None:
     """Write down the exception that the interpreter printed last, and those of threads."""
     try:
+        RESERVE.clear()
         error = SYSTEM.get("last_value")
         main = issubclass(type(error), BaseException)
         if getpid() == PROCESS and (main or THREADS) and is_input():
@@ -176,14 +178,24 @@ def load(*names: str) -> dict[str, Any]:
     for name in names:
         code = LOADER(name, os.path.join(FOLDER, f"{name}.py")).get_code(name)
         exec(code, space)  # noqa: S102 (our own)
+    sys.modules.pop("__future__", None)  # loaded by the first lines of ours
     return space
 
 
 def register() -> None:
-    """Have ourselves called last; a trace of the program's ends before it would see us."""
+    """Have ourselves called last, with the program's traces put away meanwhile.
+
+    The last that is registered is called first. All but `tell` are calls in C, which traces do not
+    see, so that they never see us.
+    """
+    for get, put_back in ((sys.gettrace, sys.settrace), (sys.getprofile, sys.setprofile)):
+        kept: list[Any] = []
+        atexit.register(next, map(put_back, kept))
+        KEPT.append((kept, get, put_back))
     atexit.register(tell)
-    atexit.register(sys.setprofile, None)
-    atexit.register(sys.settrace, None)
+    for kept, get, put_back in KEPT:
+        atexit.register(put_back, None)
+        atexit.register(next, map(kept.append, starmap(get, [()])))
     watch_threads()
     try:
         faulthandler.register(TRACE_SIGNAL, file=0, all_threads=True, chain=False)
@@ -210,7 +222,9 @@ SYSTEM = sys.__dict__
 COLLECTING, PAUSE, RESUME = gc.isenabled, gc.disable, gc.enable
 SPACE: dict[str, Any] = {}
 THREADS: list[dict[str, Any]] = []
+KEPT: list[tuple[list[Any], Any, Any]] = []
 PRINT_THREADS: Any = _thread._excepthook  # noqa: SLF001
+RESERVE = [bytes(2 << 20)]  # for the end of one without memory; no page of it is touched
 PROCESS = getpid()
 INPUT = (-1, -1)
 if __name__ == "sitecustomize":

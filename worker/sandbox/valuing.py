@@ -3,8 +3,9 @@
 Loaded into tasks' processes by inspecting.py before the program starts: it keeps what it uses, and
 calls no ``__repr__``, no ``__str__``, no property of the program's. An instance is shown by its
 type and what stands in its dictionary. Strings, names of classes and keys may be of the program's
-own classes, and classes may have metaclasses that compare: so types are told by `is`, texts are made
-plain first, and the program's dictionaries are searched, not asked. Runs on CPython 3.8 and later.
+own classes, and classes may have metaclasses that compare: so types are told by `is`, texts are
+made plain first, and the program's dictionaries are searched, not asked. Runs on CPython 3.8 and
+later.
 """
 
 from __future__ import annotations
