@@ -9,6 +9,7 @@ FOLDERS = {
     "runyard.worker": "worker",
     "runyard.worker.formats": "worker/formats",
     "runyard.worker.sandbox": "worker/sandbox",
+    "runyard.worker.sandbox.cgroups": "worker/sandbox/cgroups",
 }
 
 setup(
