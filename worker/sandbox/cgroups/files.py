@@ -94,6 +94,15 @@ def read(path: str) -> str:
     return b"".join(parts).decode("ascii", "replace")
 
 
+def whole(path: str) -> str:
+    """Read a file of /proc that is as long as it is, with any bytes. Raises GroupError."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise GroupError(path, error) from None
+
+
 def write(path: str, value: str) -> None:
     """Write a value to a file that is there, in one call. Raises GroupError."""
     try:

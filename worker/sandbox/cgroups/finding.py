@@ -25,19 +25,11 @@ def look() -> tuple[Base, dict[str, str]]:
     It changes nothing. Look before `prepare`: afterwards this process is one group further below.
     """
     try:
-        found = where.own(files.read("/proc/self/cgroup"), _whole("/proc/self/mountinfo"))
+        found = where.own(files.read("/proc/self/cgroup"), files.whole("/proc/self/mountinfo"))
         unified = files.read(f"{found.v2}/cgroup.controllers") if found.v2 else ""
     except files.GroupError as error:
         return Base(1, {}), dict.fromkeys(where.WANTED, str(error))
     return where.choose(found, unified)
-
-
-def _whole(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError as error:
-        raise files.GroupError(path, error) from None
 
 
 def prepare(base: Base, pids: Iterable[int]) -> tuple[Base, dict[str, str]]:

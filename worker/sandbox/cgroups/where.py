@@ -146,7 +146,7 @@ def choose(found: Own, unified: str) -> tuple[Base, dict[str, str]]:
     v1 = {name: found.v1[name] for name in (*WANTED, *HELPFUL_V1) if name in found.v1}
     listed = unified.split()
     v2 = {CORE: found.v2, **{n: found.v2 for n in WANTED if n in listed}} if found.v2 else {}
-    newer = _worth(v2) > _worth(v1) or not v1
+    newer = bool(v2) and (_worth(v2) > _worth(v1) or not v1)
     base = Base(2, v2) if newer else Base(1, v1)
     missing = [name for name in WANTED if name not in base.folders]
     return base, {name: _why(name, found, newer) for name in missing}
