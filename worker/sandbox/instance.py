@@ -1,34 +1,26 @@
-"""What one run of a worker makes outside of its own process, written down so that a later run can
-clean up after it.
+"""A folder for each run of a worker, so that a later run can clean up what it left.
 
-Below the worker's state folder each run has ``instances/ID/`` with a ``lock``, held by flock for as
-long as the run lives, and a ``record`` of JSON lines, each written before what it names is made:
-``{"base": PATH, "kind": KIND}``, then ``{"path": PATH, "kind": KIND}`` for things below such a base.
-Loaded by path in the janitor too: standard library only.
+Below the worker's state folder it is ``instances/ID/`` with a ``lock``, held by flock for as long
+as the run lives, and a ``record`` of what the run makes outside of its own process, each line
+written before its thing is made. Loaded by path in the janitor too: standard library only.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-KINDS = ("cgroup", "mount", "folder")
-MAX_RECORD = 4 * 1024 * 1024
-MAX_LINE = 16 * 1024
+if TYPE_CHECKING or __name__.startswith("runyard."):
+    from runyard.worker.sandbox import record
+else:  # by path: its folder alone is there
+    import record
+
 TRIES = 16
 
 
 class InstanceUnusable(Exception):
     """The folder of a run cannot be made or written; the text names it and says why."""
-
-
-class Thing(NamedTuple):
-    """What was, or was about to be, made: one of `KINDS` and an absolute path."""
-
-    kind: str
-    path: str
 
 
 class Held:
@@ -46,11 +38,11 @@ class Held:
         self.fd = fd
 
     @property
-    def things(self) -> list[Thing]:
+    def things(self) -> list[record.Thing]:
         """What its record names. Raises OSError."""
         try:
             with open(os.path.join(self.path, "record"), "rb") as file:
-                return things(file.read(MAX_RECORD))
+                return record.things(file.read(record.MAX_RECORD))
         except FileNotFoundError:
             return []
 
@@ -77,30 +69,29 @@ class Instance(Held):
         except OSError as error:
             raise InstanceUnusable(f"instances of {state}: {error.strerror}") from None
 
-    def base(self, kind: str, path: str) -> None:
+    def note_base(self, kind: str, path: str) -> None:
         """Write down that things of a kind will be made below a folder. Raises InstanceUnusable."""
-        self._append({"base": path, "kind": kind})
+        self._append(record.line("base", kind, path))
 
-    def record(self, kind: str, path: str) -> None:
+    def note(self, kind: str, path: str) -> None:
         """Write down what is about to be made, below a noted base. Raises InstanceUnusable."""
-        self._append({"path": path, "kind": kind})
+        self._append(record.line("path", kind, path))
 
-    def _append(self, line: dict[str, str]) -> None:
-        # Its own line even where the one before was cut off by a full disk.
-        data = b"\n" + json.dumps(line).encode() + b"\n"
-        if len(data) > MAX_LINE:
-            raise InstanceUnusable(f"{self.path}/record: a path of {len(data)} bytes is too long")
+    def _append(self, line: bytes | None) -> None:
+        name = os.path.join(self.path, "record")
+        if line is None:
+            raise InstanceUnusable(f"{name}: not a kind and a plain absolute path that it can hold")
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            fd = os.open(os.path.join(self.path, "record"), flags, 0o600)
+            fd = os.open(name, flags, 0o600)
             try:
-                written = os.write(fd, data)
+                written = os.write(fd, line)
             finally:
                 os.close(fd)
         except OSError as error:
-            raise InstanceUnusable(f"{self.path}/record: {error.strerror}") from None
-        if written != len(data):
-            raise InstanceUnusable(f"{self.path}/record: the disk is full")
+            raise InstanceUnusable(f"{name}: {error.strerror}") from None
+        if written != len(line):
+            raise InstanceUnusable(f"{name}: the disk is full")
 
 
 def _make(instances: str) -> tuple[str, int]:
@@ -140,8 +131,8 @@ def _lock(path: str, create: int) -> int | None:
 def leftovers(state: str) -> list[Held]:
     """Give the folders of earlier runs that nothing holds any more, each now held by us.
 
-    Each is to be cleaned, then given to `forget`, or released for a later start. A run that lives is
-    never among them, nor is this one's own.
+    Each is to be cleaned, then given to `forget`, or released for a later start. A run that lives
+    is never among them, nor is this one's own.
     """
     instances = os.path.join(os.path.abspath(state), "instances")
     try:
@@ -154,7 +145,7 @@ def leftovers(state: str) -> list[Held]:
         try:
             fd = _lock(path, 0)
         except FileNotFoundError:
-            _rmdir(path)  # its run ended before it had a lock, or is about to make it, and starts over
+            _rmdir(path)  # its run ended before it had a lock, or makes it now, and starts over
             continue
         except OSError:
             continue
@@ -179,52 +170,3 @@ def _rmdir(path: str) -> None:
         os.rmdir(path)
     except OSError:
         return
-
-
-def things(record: bytes) -> list[Thing]:
-    """Read a record: each thing once, in order; lines that are torn or not as we write them are none.
-
-    A thing counts only below a base of its kind that is noted before it.
-    """
-    bases: list[Thing] = []
-    found: dict[Thing, None] = {}
-    for line in record.split(b"\n"):
-        value = _read_line(line)
-        if value is None:
-            continue
-        base, thing = value
-        if thing is not None and any(
-            thing.kind == each.kind and thing.path.startswith(each.path + "/") for each in bases
-        ):
-            found[thing] = None
-        elif base is not None:
-            bases.append(base)
-    return list(found)
-
-
-def _read_line(line: bytes) -> tuple[Thing | None, Thing | None] | None:
-    """Give (base, None) or (None, thing) of a line, or None where it is neither."""
-    if not 0 < len(line) <= MAX_LINE:
-        return None
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or value.get("kind") not in KINDS:
-        return None
-    for key in ("base", "path"):
-        path = value.get(key)
-        if set(value) == {key, "kind"} and isinstance(path, str) and _plain(path):
-            thing = Thing(value["kind"], path)
-            return (thing, None) if key == "base" else (None, thing)
-    return None
-
-
-def _plain(path: str) -> bool:
-    """Tell whether a path is absolute, has no detours, and is not the root of everything."""
-    return (
-        path.startswith("/")
-        and path not in ("/", "//")
-        and "\0" not in path
-        and os.path.normpath(path) == path
-    )

@@ -30,7 +30,7 @@ def clean(path: str, mountinfo: str | None = None) -> bool:
     if os.getpid() in _listed(path):
         raise files.GroupError(path, OSError(0, "this very process is in the group"))
     _kill(path)
-    return all([files.rmdir(folder) for folder in _folders(path)])
+    return all(files.rmdir(folder) for folder in _folders(path))
 
 
 def _check(path: str, mountinfo: str) -> None:

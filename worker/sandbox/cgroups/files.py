@@ -21,7 +21,7 @@ ADVICE = {
 
 
 class GroupError(Exception):
-    """A control group cannot be used; the text names the file and what to do, `errno` is the kernel's."""
+    """A group cannot be used; the text names the file and what to do, `errno` is the kernel's."""
 
     def __init__(self, path: str, error: OSError) -> None:
         advice = ADVICE.get(error.errno or 0)

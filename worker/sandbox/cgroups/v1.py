@@ -91,7 +91,7 @@ def make(base: Base, name: str, mkdir: Callable[[str, int], None] = os.mkdir) ->
     Raises:
         GroupError: one of its folders cannot be made; the others are removed again.
     """
-    # Each hierarchy costs milliseconds to attach to: the freezer only where nothing else stops forks.
+    # A hierarchy costs milliseconds to attach to: the freezer only where nothing else stops forks.
     used = {k: v for k, v in base.folders.items() if k != "freezer" or "pids" not in base.folders}
     folders = {controller: f"{parent}/{name}" for controller, parent in used.items()}
     made: list[str] = []

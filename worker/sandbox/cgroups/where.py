@@ -15,7 +15,7 @@ HELPFUL_V1 = ("cpuacct", "freezer")
 
 
 class Mount(NamedTuple):
-    """A mounted hierarchy: the group that is its root, where, which controllers (v1), if read-only."""
+    """A mounted hierarchy: the group at its root, where, its controllers (v1), if read-only."""
 
     version: int
     root: str
@@ -41,7 +41,7 @@ class Base(NamedTuple):
 
 
 class Own(NamedTuple):
-    """This process's own groups: by controller in v1, one folder or None in v2, and why not more."""
+    """This process's own groups: by controller in v1, one folder or none in v2; why not more."""
 
     v1: dict[str, str]
     v2: str | None
@@ -57,7 +57,7 @@ def unescape(field: str) -> str:
 
 
 def mounts(mountinfo: str) -> list[Mount]:
-    """Read the mounted hierarchies from the text of /proc/self/mountinfo; the last at a place counts."""
+    """Read the mounted hierarchies from /proc/self/mountinfo's text; the last at a place counts."""
     found: dict[str, Mount] = {}
     for line in mountinfo.splitlines():
         fields, _, rest = line.partition(" - ")
@@ -121,7 +121,7 @@ def own(cgroup: str, mountinfo: str) -> Own:
 
 
 def _place(fitting: list[Mount], path: str) -> tuple[str, str]:
-    """Choose the mount through which a group can be written: its folder there, or why there is none."""
+    """Choose a mount through which a group can be written: its folder there, or why none is."""
     if not fitting:
         return "", "its hierarchy is not mounted here"
     seen = [(each, folder(each, path)) for each in fitting]
