@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-MAX_BYTES = 64 * 1024  # no file of a slot's group is longer, but for lists of very many processes
+MAX_BYTES = 256 * 1024  # only lists of very many processes are longer
 ADVICE = {
     errno.EACCES: "have the group delegated to this user (systemd: Delegate=yes), or be root",
     errno.EPERM: "have the group delegated to this user (systemd: Delegate=yes), or be root",
@@ -82,16 +82,10 @@ def keyed(text: bytes, key: bytes) -> int:
 def read(path: str) -> str:
     """Read a file of a group, whole up to `MAX_BYTES`. Raises GroupError."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            parts = []
-            while sum(map(len, parts)) < MAX_BYTES:
-                part = file.read(MAX_BYTES)
-                if not part:
-                    break
-                parts.append(part)
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES).decode("ascii", "replace")
     except OSError as error:
         raise GroupError(path, error) from None
-    return b"".join(parts).decode("ascii", "replace")
 
 
 def whole(path: str) -> str:
@@ -127,6 +121,7 @@ def pids(folder: str) -> list[int]:
         if error.errno in (errno.ENOENT, errno.ENODEV):
             return []
         raise
+    text = text[: text.rfind("\n") + 1]  # a number that was cut off would be another's
     return [int(word) for word in text.split() if word.isdigit() and int(word) > 0]
 
 
