@@ -25,9 +25,7 @@ def made(base: Path, without: str = "") -> v2.Group:
         for name in set(FILES) - {without}:
             Path(path, name).write_text(FILES[name])
 
-    return v2.make(
-        Base(2, dict.fromkeys((CORE, "memory", "pids", "cpu"), str(base))), "s0", mkdir
-    )
+    return v2.make(Base(2, dict.fromkeys((CORE, "memory", "pids", "cpu"), str(base))), "s0", mkdir)
 
 
 @pytest.fixture

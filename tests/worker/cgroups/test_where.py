@@ -40,10 +40,14 @@ TOGETHER_MOUNTS = """\
 30 25 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:14 - cgroup cgroup rw,cpu,cpuacct
 31 25 0:27 / /sys/fs/cgroup/pids rw,nosuid,nodev,noexec,relatime shared:15 - cgroup cgroup rw,pids
 """
-V2_MOUNT = "30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+V2_MOUNT = (
+    "30 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+)
 DELEGATED = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/runyard.service\n"
 DOCKER = "0::/\n"
-DOCKER_MOUNT = "1035 1034 0:30 / /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw\n"
+DOCKER_MOUNT = (
+    "1035 1034 0:30 / /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw\n"
+)
 POD = "0::/kubepods.slice/kubepods-burstable.slice/kubepods-pod1.slice/cri-containerd-2.scope\n"
 POD_MOUNT = DOCKER_MOUNT
 # Version 1 in a container without a cgroup namespace: the mount shows the container's own group.
