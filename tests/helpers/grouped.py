@@ -26,7 +26,7 @@ WITH_V1 = pytest.mark.skipif(
 
 def unified() -> Base | None:
     """Give this process's own group of version 2, with no controllers, where groups can be made."""
-    found = where.own(files.read("/proc/self/cgroup"), files.whole("/proc/self/mountinfo"))
+    found = where.own(files.whole("/proc/self/cgroup"), files.whole("/proc/self/mountinfo"))
     usable = found.v2 and os.geteuid() == 0 and Path(found.v2, "cgroup.kill").exists()
     # A root has no cgroup.kill; what lies below it has where the kernel knows it.
     root = found.v2 and os.geteuid() == 0 and not Path(found.v2, "cgroup.type").exists()

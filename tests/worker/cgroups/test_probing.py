@@ -1,4 +1,4 @@
-"""Controllers are found by doing, in a process as the janitor is: isolated, with this folder alone."""
+"""Controllers are found by doing, in a process as the janitor is: isolated, without a package."""
 
 from __future__ import annotations
 

@@ -184,6 +184,27 @@ def test_nothing_flies_from_a_kill(base: Base, by_list: bool) -> None:
         assert not group.end().pids_refused
 
 
+STOPS = {"pids": ("pids.max", "0\n", "8\n"), "freezer": ("freezer.state", "FROZEN\n", "THAWED\n"),
+         CORE: ("cgroup.freeze", "1\n", "0\n")}  # fmt: skip
+STOPPING = [
+    pytest.param(BASE.only("pids"), id="pids", marks=WITH_V1),
+    pytest.param(BASE.only("freezer"), id="freezer", marks=WITH_V1),
+    pytest.param(unified(), id="cgroup.freeze", marks=WITH_V2),
+]
+
+
+@pytest.mark.parametrize("base", STOPPING)
+def test_forks_are_stopped_while_what_is_listed_is_killed(base: Base) -> None:
+    with real_group(base) as group:
+        group.set_limits(None, 8, None)
+        controller = next(iter(base.folders))
+        name, stopped, going = STOPS[controller]
+        path = Path(group.folders[controller], name)
+        with group._halted():
+            assert path.read_text() == stopped
+        assert path.read_text() == going
+
+
 @WITH_V1
 def test_a_group_with_something_in_it_is_not_removed_yet(group: SlotGroup) -> None:
     process = Waiting("")

@@ -36,7 +36,7 @@ TOGETHER = """\
 """
 TOGETHER_MOUNTS = """\
 25 20 0:21 / /sys/fs/cgroup ro,nosuid,nodev,noexec shared:9 - tmpfs tmpfs ro,mode=755
-29 25 0:25 / /sys/fs/cgroup/memory rw,nosuid,nodev,noexec,relatime shared:13 - cgroup cgroup rw,memory
+29 25 0:25 / /sys/fs/cgroup/memory rw,nosuid,nodev shared:13 - cgroup cgroup rw,memory
 30 25 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:14 - cgroup cgroup rw,cpu,cpuacct
 31 25 0:27 / /sys/fs/cgroup/pids rw,nosuid,nodev,noexec,relatime shared:15 - cgroup cgroup rw,pids
 """
@@ -55,7 +55,7 @@ DOCKER_V1 = "4:memory:/docker/ab12\n3:pids:/docker/ab12\n2:cpu,cpuacct:/docker/a
 DOCKER_V1_MOUNTS = """\
 700 690 0:32 /docker/ab12 /sys/fs/cgroup/memory rw,nosuid master:17 - cgroup cgroup rw,memory
 701 690 0:36 /docker/ab12 /sys/fs/cgroup/pids ro,nosuid master:18 - cgroup cgroup rw,pids
-702 690 0:29 /docker/ab12 /sys/fs/cgroup/cpu,cpuacct rw,nosuid master:19 - cgroup cgroup rw,cpu,cpuacct
+702 690 0:29 /docker/ab12 /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
 """
 ALL = "cpuset cpu io memory hugetlb pids rdma misc\n"
 
@@ -140,6 +140,12 @@ def test_the_last_mount_at_a_place_counts_whatever_it_is() -> None:
 def test_blanks_in_mount_points_are_read() -> None:
     text = r"30 23 0:26 / /mnt/my\040groups\134x rw - cgroup2 none rw" + "\n"
     assert where.mounts(text)[0].point == "/mnt/my groups\\x"
+
+
+def test_a_name_that_looks_like_another_line_is_one_name() -> None:
+    odd = "50 23 0:9 / /home/x\x0b\x85y rw - fuse fuse rw\n"
+    assert [mount.point for mount in where.mounts(odd + V2_MOUNT)] == ["/sys/fs/cgroup"]
+    assert where.memberships("0::/a\x0bb\n") == [((), "/a\x0bb")]
 
 
 def test_a_base_can_be_narrowed() -> None:

@@ -25,7 +25,7 @@ def look() -> tuple[Base, dict[str, str]]:
     It changes nothing. Look before `prepare`: afterwards this process is one group further below.
     """
     try:
-        found = where.own(files.read("/proc/self/cgroup"), files.whole("/proc/self/mountinfo"))
+        found = where.own(files.whole("/proc/self/cgroup"), files.whole("/proc/self/mountinfo"))
         unified = files.read(f"{found.v2}/cgroup.controllers") if found.v2 else ""
     except files.GroupError as error:
         return Base(1, {}), dict.fromkeys(where.WANTED, str(error))
@@ -81,8 +81,9 @@ def _why(folder: str, error: files.GroupError) -> str:
         return str(error)
     named = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
     return (
-        f"{folder} holds other processes ({named}); give the worker a group of its own"
-        " (a systemd unit with Delegate=yes, or systemd-run --scope -p Delegate=yes)"
+        f"{folder} holds other processes ({named}); give the worker a group of its own: a systemd"
+        " unit with Delegate=yes, or systemd-run --scope -p Delegate=yes; in a container, start it"
+        " as the only process"
     )
 
 

@@ -38,7 +38,12 @@ class SlotGroup:
     Args:
         folders: by controller, the folder of this group.
         hot: the files that are read for each task, open, by what they tell; it closes them.
+
+    Attributes:
+        fd: the folder in version 2, for CLONE_INTO_CGROUP; -1 in version 1, and when it is closed.
     """
+
+    fd = -1
 
     def __init__(self, folders: dict[str, str], hot: dict[str, files.Hot]) -> None:
         self.folders = folders

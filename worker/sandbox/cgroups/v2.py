@@ -26,9 +26,6 @@ class Group(group.SlotGroup):
     """See `group.SlotGroup`.
 
     ``memory.oom.group`` is left at 0, so that the task's process dies and its pid 1 can tell.
-
-    Attributes:
-        fd: the folder, for CLONE_INTO_CGROUP; -1 when it is closed.
     """
 
     def __init__(self, folders: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 CORE = "cgroup"  # stands for what each group of v2 has without any controller
 WANTED = ("memory", "pids", "cpu")
+OCTAL = frozenset("01234567")
 HELPFUL_V1 = ("cpuacct", "freezer")
 
 
@@ -52,14 +53,15 @@ def unescape(field: str) -> str:
     r"""Read a field of mountinfo, where a blank is written as ``\040``."""
     head, *rest = field.split("\\")
     return head + "".join(
-        chr(int(part[:3], 8)) + part[3:] if part[:3].isdigit() else "\\" + part for part in rest
+        chr(int(part[:3], 8)) + part[3:] if OCTAL.issuperset(part[:3] or "x") else "\\" + part
+        for part in rest
     )
 
 
 def mounts(mountinfo: str) -> list[Mount]:
     """Read the mounted hierarchies from /proc/self/mountinfo's text; the last at a place counts."""
     found: dict[str, Mount] = {}
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split("\n"):
         fields, _, rest = line.partition(" - ")
         before, after = fields.split(" "), rest.split(" ")
         if len(before) < 6 or len(after) < 3:
@@ -76,7 +78,7 @@ def mounts(mountinfo: str) -> list[Mount]:
 
 def memberships(cgroup: str) -> list[tuple[tuple[str, ...], str]]:
     """Read (controllers, path) pairs from the text of /proc/self/cgroup; v2 has no controllers."""
-    parts = (line.split(":", 2) for line in cgroup.splitlines())
+    parts = (line.split(":", 2) for line in cgroup.split("\n"))
     return [
         (tuple(names.split(",")) if names else (), path)
         for _, names, path in (each for each in parts if len(each) == 3)
