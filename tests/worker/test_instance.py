@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -120,6 +121,37 @@ def test_what_would_not_be_read_is_not_written(tmp_path: Path) -> None:
     own.release()
 
 
+def test_a_line_that_was_cut_off_does_not_spoil_the_next(tmp_path: Path) -> None:
+    own = Instance(str(tmp_path))
+    own.note_base("folder", "/tmp")
+    with open(Path(own.path, "record"), "ab") as file:
+        file.write(b'{"path": "/tmp/a", "ki')
+    own.note("folder", "/tmp/b")
+    assert own.things == [Thing("folder", "/tmp/b")]
+    own.release()
+
+
+def test_a_lock_that_was_removed_meanwhile_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Instance(str(tmp_path))
+    lock = Path(own.path, "lock")
+    own.release()
+    flock = fcntl.flock
+
+    def late(fd: int, operation: int) -> None:
+        lock.unlink()  # another start cleaned it, and let go, between our opening it and this
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert not leftovers(str(tmp_path))
+    lock.touch()
+    lock.unlink()
+    monkeypatch.setattr(fcntl, "flock", lambda fd, operation: (lock.unlink(), lock.touch()))
+    lock.touch()
+    assert not leftovers(str(tmp_path))
+
+
 def test_a_record_keeps_any_name_and_each_thing_once(tmp_path: Path) -> None:
     own = Instance(str(tmp_path))
     odd = "/tmp/" + os.fsdecode(b"\xff\n{\xc3\xa4")
@@ -143,6 +175,9 @@ def test_a_record_keeps_any_name_and_each_thing_once(tmp_path: Path) -> None:
         b'{"path": "/sys/fs/cgroup/a", "kind": "cgroup", "base": "/etc"}',
         b'{"path": "/etc/passwd", "kind": "cgroup"}',
         b'{"base": "/", "kind": "cgroup"}\n{"path": "/etc/passwd", "kind": "cgroup"}',
+        b'{"base": "/", "kind": "cgroup"}\n{"path": "//etc/passwd", "kind": "cgroup"}',
+        b'{"base": "//", "kind": "cgroup"}\n{"path": "///etc", "kind": "cgroup"}',
+        b'{"path": "/sys/fs/cgroup/a", "kind": "cgroup", "more": 1}',
         b'{"base": "/etc/..", "kind": "cgroup"}\n{"path": "/etc/passwd", "kind": "cgroup"}',
         b'{"path": "sys/fs/cgroup/a", "kind": "cgroup"}',
         b'{"path": 7, "kind": "cgroup"}',

@@ -71,7 +71,8 @@ def _plain(path: str) -> bool:
     """Tell whether a path is absolute, has no detours, and is not the root of everything."""
     return (
         path.startswith("/")
-        and path not in ("/", "//")
+        and path != "/"
+        and not path.startswith("//")  # which normpath lets be
         and "\0" not in path
         and os.path.normpath(path) == path
     )

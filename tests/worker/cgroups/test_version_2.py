@@ -63,6 +63,23 @@ def test_only_what_has_changed_is_written(group: v2.Group) -> None:
     assert text(group, "pids.max") == "33"
 
 
+def test_a_limit_whose_writing_failed_is_written_again(
+    group: v2.Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group.set_limits(64 << 20, None, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write", fail)
+        with pytest.raises(files.GroupError):
+            group.set_limits(65 << 20, None, None)
+    put(group, "memory.max", "unknown")
+    group.set_limits(64 << 20, None, None)
+    assert text(group, "memory.max") == str(64 << 20)
+
+
+def fail(path: str, value: str) -> None:
+    raise files.GroupError(path, OSError(5, "Input/output error"))
+
+
 def test_a_quota_is_never_below_what_the_kernel_takes(group: v2.Group) -> None:
     group.set_limits(None, None, 0.000001)
     assert text(group, "cpu.max") == "1000 100000"

@@ -33,7 +33,7 @@ class Group(group.SlotGroup):
         super().__init__(folders, group.open_hot(folders, HOT, ("peak",)))
         memory = folders.get("memory")
         self._counts_swap = memory is not None and os.path.exists(f"{memory}/{WITH_SWAP}")
-        self._memory: float | None = float("inf")  # None: not known, after a write that failed
+        self._memory = float("inf")
         if memory is not None and not self._counts_swap:
             self._put("memory", "memory.swappiness", "0")  # what is swapped would not be bounded
 
@@ -53,13 +53,14 @@ class Group(group.SlotGroup):
             self._put("cpu", "cpu.cfs_quota_us", NONE)
 
     def _set_memory(self, wanted: int | None) -> None:
-        """Write the limit and that with swap in the order that keeps the second from being less."""
+        """Write the limit and that with swap in the order that keeps the second from being less.
+
+        A write that fails leaves the one at most, the other at least what it was: so the order is
+        right the next time, too.
+        """
         new = float("inf") if wanted is None else wanted
-        known, self._memory = self._memory, None
         names = [LIMIT, WITH_SWAP] if self._counts_swap else [LIMIT]
-        if self._counts_swap and known is None:
-            self._put("memory", WITH_SWAP, NONE)
-        elif known is not None and new > known:
+        if new > self._memory:
             names.reverse()
         for name in names:
             self._put("memory", name, NONE if wanted is None else str(wanted))
