@@ -18,9 +18,10 @@ from runyard.worker.sandbox.cgroups.where import CORE, Base
 
 BASE, _ = finding.look()
 NAME = f"runyard-test-{os.getpid()}"
+ALL = {*where.WANTED, *where.HELPFUL_V1}
 WITH_V1 = pytest.mark.skipif(
-    os.geteuid() != 0 or BASE.version != 1 or not {"memory", "pids", "cpu"} <= set(BASE.folders),
-    reason="it needs root, and memory, pids and cpu in version 1",
+    os.geteuid() != 0 or BASE.version != 1 or not ALL <= set(BASE.folders),
+    reason="it needs root, and version 1 with its controllers",
 )
 
 

@@ -146,10 +146,16 @@ def test_a_lock_that_was_removed_meanwhile_is_nobodys(
     monkeypatch.setattr(fcntl, "flock", late)
     assert not leftovers(str(tmp_path))
     lock.touch()
-    lock.unlink()
-    monkeypatch.setattr(fcntl, "flock", lambda fd, operation: (lock.unlink(), lock.touch()))
-    lock.touch()
+    replaced: list[int] = []
+
+    def replace(fd: int, operation: int) -> None:
+        lock.unlink()
+        lock.touch()  # and a third made it anew
+        replaced.append(fd)
+
+    monkeypatch.setattr(fcntl, "flock", replace)
     assert not leftovers(str(tmp_path))
+    assert replaced
 
 
 def test_a_record_keeps_any_name_and_each_thing_once(tmp_path: Path) -> None:
