@@ -11,6 +11,7 @@ FOLDERS = {
     "runyard.worker.sandbox": "worker/sandbox",
     "runyard.worker.sandbox.jail": "worker/sandbox/jail",
     "runyard.worker.sandbox.kernel": "worker/sandbox/kernel",
+    "runyard.worker.sandbox.cgroups": "worker/sandbox/cgroups",
 }
 
 setup(

@@ -78,7 +78,7 @@ def confine(proc: int) -> None:
         ruleset = landlock.prepare(
             LANDLOCK, read_execute=["/"], read_write_in=WRITABLE, devices=["/dev"]
         )
-        landlock.apply(ruleset)
+        landlock.apply(LANDLOCK, ruleset)
         os.close(ruleset)
     FILTER.install()
 
