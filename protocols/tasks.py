@@ -46,6 +46,9 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     OUTPUT_LIMIT = "output_limit"
     CPU_LIMIT = "cpu_limit"
+    MEMORY_LIMIT = "memory_limit"
+    PROCESS_LIMIT = "process_limit"
+    DISK_LIMIT = "disk_limit"
     NO_WORKER = "no_worker"
     SANDBOX = "sandbox"
     ASKED = "asked"
@@ -61,7 +64,8 @@ STOP_REASONS = frozenset({Reason.TIMEOUT, Reason.ASKED, Reason.HUNG_UP, Reason.R
 
 RETRIABLE = frozenset({
     Outcome.RUNTIME_ERROR, Outcome.FORMAT_ERROR, Reason.EXCEPTION, Reason.EXIT_CODE, Reason.SIGNAL,
-    Reason.TIMEOUT, Reason.OUTPUT_LIMIT, Reason.CPU_LIMIT,
+    Reason.TIMEOUT, Reason.OUTPUT_LIMIT, Reason.CPU_LIMIT, Reason.MEMORY_LIMIT,
+    Reason.PROCESS_LIMIT, Reason.DISK_LIMIT,
 })  # fmt: skip
 """What a task may ask to be tried again after: ends that are its own doing."""
 

@@ -42,6 +42,7 @@ from runyard.worker.link import Credentials, Identity, WorkerFactory
 from runyard.worker.loneliness import Loneliness
 from runyard.worker.options import Options
 from runyard.worker.sandbox.choosing import Wishes, make_sandbox
+from runyard.worker.sandbox.instance import InstanceUnusable
 from runyard.worker.sandbox.levels import TooLittleIsolation
 from runyard.worker.sandbox.plain import PROGRAM, TMP
 from runyard.worker.sandbox.runtimes import RuntimeUnusable, task_account
@@ -49,7 +50,8 @@ from runyard.worker.service import WorkerService
 
 UNIX_PATH_BYTES = 107
 CANNOT_START = (
-    FolderUnusable, KeyFileError, RuntimeUnusable, TooLittleIsolation, usage.UsageError,
+    FolderUnusable, InstanceUnusable, KeyFileError, RuntimeUnusable, TooLittleIsolation,
+    usage.UsageError,
 )  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
     jobs = JobsFolder(reactor, state)
     slots = options["slots"]
     sandbox = make_sandbox(reactor, jobs, account, Wishes(
-        slots, options["isolation"], options["min-isolation"], tuple(options["python"]),
+        str(state), slots, options["isolation"], options["min-isolation"], tuple(options["python"]),
         options["task-files"], _task_files(options["task-files"]), options["uid-base"],
         options["preload"],
     ))  # fmt: skip

@@ -121,6 +121,8 @@ def _cause(
     if stopped is not None and stopped is not Reason.TIMEOUT:
         return Outcome.CANCELLED, stopped, "It was stopped before its end.", None
     hit = _limit(ending, limits, stopped, signal_text)
+    if hit is None and (signal_text is not None or exit_code):
+        hit = _memory(ending, limits)
     if hit is not None:
         return hit
     if signal_text is not None:
@@ -128,6 +130,16 @@ def _cause(
     if exit_code:
         return error, Reason.EXIT_CODE, f"It ended with exit code {exit_code}.", None
     return Outcome.SUCCESS, None, "", None
+
+
+def _memory(ending: Ending, limits: Limits) -> Cause | None:
+    """Name memory where the kernel's own counter proves it."""
+    if not ending.oom_kills:
+        return None
+    measured = ending.peak_bytes if ending.peak_bytes is not None else limits.memory_bytes
+    hit = LimitHit("memory_bytes", limits.memory_bytes, measured)
+    text = f"It used more than its limit of {limits.memory_bytes} bytes of memory."
+    return Outcome.RUNTIME_ERROR, Reason.MEMORY_LIMIT, text, hit
 
 
 def _limit(

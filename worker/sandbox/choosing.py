@@ -10,8 +10,11 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.sandbox.cleanup import clean_up
+from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Sandbox
 from runyard.worker.sandbox.jail.making import JailPlan
+from runyard.worker.sandbox.jail.metering import Meters
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
 from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, Probe, choose
 from runyard.worker.sandbox.plain import PlainSandbox
@@ -30,6 +33,7 @@ class Wishes:
     """What an operator asks for.
 
     Attributes:
+        state: The worker's state folder.
         isolation: The level to use; None for the best.
         least: The least level to run at.
         python: Interpreters, as ``[NAME=]PATH``.
@@ -38,6 +42,7 @@ class Wishes:
         uid_base: The first slot's uid where the worker is root; None for some of our choice.
     """
 
+    state: str
     slots: int
     isolation: str | None
     least: str
@@ -56,17 +61,22 @@ def make_sandbox(
     Raises:
         TooLittleIsolation: it gives less than is asked for.
         RuntimeUnusable: an interpreter cannot be used.
+        InstanceUnusable: the state folder cannot be written to.
         UsageError: the slots' uids are somebody's.
     """
+    clean_up(wishes.state)
     if wishes.isolation == NONE:
         return _plain(reactor, jobs, account, wishes)
     folder = os.path.abspath(wishes.task_folder) if wishes.task_folder is not None else None
     interpreters = find_interpreters(list(wishes.python), None)
     plan = JailPlan(interpreters, folder, uid_base(wishes), wishes.preload)
-    found = probe(plan)
+    found, base = probe(plan)
     level = choose(found, wishes.least, wishes.isolation)
-    if level in (FULL, NAMESPACES):
-        return JailSandbox(reactor, wishes.slots, jobs, plan, level)
+    if level == FULL:
+        meters = Meters(reactor, base, Instance(wishes.state))
+        return JailSandbox(reactor, wishes.slots, jobs, plan, meters)
+    if level == NAMESPACES:
+        return JailSandbox(reactor, wishes.slots, jobs, plan)
     _tell(found)
     return _plain(reactor, jobs, account, wishes)
 

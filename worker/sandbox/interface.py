@@ -43,6 +43,10 @@ class Ending:
         late: Whether the slot itself ended it at the wall limit.
         forsaken: Whether the slot itself ended it because its lease was over.
         told: What its process told of its end, if it did; the process could forge it.
+        oom_kills: How many of its processes the kernel killed at the limit of their memory.
+        pids_refused: How many processes and threads it was refused at the limit of their number.
+        peak_bytes: The most memory that all of it had at a time, files in memory counted; None
+            where nothing measures that.
         clean: Whether every process of it was seen to be gone; False where some would not go.
     """
 
@@ -60,6 +64,9 @@ class Ending:
     forsaken: bool = False
     clean: bool = True
     told: bytes = b""
+    oom_kills: int = 0
+    pids_refused: int = 0
+    peak_bytes: int | None = None
 
 
 class SandboxError(Exception):

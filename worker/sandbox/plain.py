@@ -154,7 +154,7 @@ class PlainSandbox:
         order = json.dumps(self._order(job, folder)).encode()
         inputs = make_inputs(order, job.code, job.stdin, folder)
         try:
-            return slot.run(job.attempt, inputs, job.limits.output_bytes, started)
+            return slot.run(job.attempt, inputs, job.limits, started)
         finally:
             inputs.close()
 

@@ -9,10 +9,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from runyard.worker.sandbox.cgroups import finding
+from runyard.worker.sandbox.cgroups import probing as trying
+from runyard.worker.sandbox.cgroups.where import Base
 from runyard.worker.sandbox.jail.direct import JailFailed, direct_jail
 from runyard.worker.sandbox.jail.making import JailPlan
 from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, Probe
 
+NEEDED = ("memory", "pids", "cpu")
 READY_S = 20.0
 ATTACK_S = 30.0
 ATTACK = Path(__file__).parent / "jail" / "selfattack.py"
@@ -36,22 +40,45 @@ SWITCHES = (
 """Files of the kernel's, the value that forbids user namespaces, and what allows them."""
 
 
-def probe(plan: JailPlan) -> Probe:
-    """Make a jail as the worker will, attack it from inside, and say what held."""
+def probe(plan: JailPlan) -> tuple[Probe, Base]:
+    """Make a jail as the worker will, attack it from inside, and say what held.
+
+    Beside it: where control groups can be made, and which controllers work.
+    """
+    base, why_not = groups()
     try:
         breaches = attack(plan)
+        why = f"the jail does not hold here: {'; '.join(breaches)}" if breaches else ""
     except (JailFailed, OSError) as error:
-        why = f"no jail can be made here: {error}"
-        switches = list(forbidding(_read))
-        if switches:
-            why += "".join(f"\n  {path} forbids it; allow it by: {way}" for path, way in switches)
-        elif in_container():
-            why += f"\n  {CONTAINER}"
-        return Probe(frozenset({NONE}), {NAMESPACES: why, FULL: why}, {"jail": str(error)})
-    if breaches:
-        why = f"the jail does not hold here: {'; '.join(breaches)}"
-        return Probe(frozenset({NONE}), {NAMESPACES: why, FULL: why}, {"jail": why})
-    return Probe(frozenset({NAMESPACES, NONE}), {}, {"jail": "holds"})
+        why = f"no jail can be made here: {error}{''.join(ways_out())}"
+    if why:
+        return Probe(frozenset({NONE}), {NAMESPACES: why, FULL: why}, {"jail": why}), base
+    if not why_not:
+        return Probe(frozenset({FULL, NAMESPACES, NONE}), {}, {"jail": "holds"}), base
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in why_not.items())
+    why = f"isolation 'full' needs control groups, which this worker cannot make: {reasons}"
+    mechanisms = {"jail": "holds", "cgroups": reasons}
+    return Probe(frozenset({NAMESPACES, NONE}), {FULL: why}, mechanisms), base
+
+
+def groups() -> tuple[Base, dict[str, str]]:
+    """Find where control groups can be made; beside it, why a controller that is needed has none.
+
+    In version 2 this process may move to a group of its own (cgroups/finding.py).
+    """
+    base, why_not = finding.look()
+    wanted = {name: why_not.get(name, "there is none") for name in NEEDED}
+    if set(NEEDED) & set(base.folders):
+        base, more = finding.prepare(base, [os.getpid()])
+        found = trying.probe(base, f"runyard-probe-{os.getpid()}")
+        base, wanted = found.base, wanted | more | found.why_not
+    return base, {n: why for n, why in wanted.items() if n in NEEDED and n not in base.folders}
+
+
+def ways_out() -> list[str]:
+    """Say what forbids jails on this system, and how to allow them, a line each."""
+    found = [f"\n  {path} forbids it; allow it by: {way}" for path, way in forbidding(_read)]
+    return found or ([f"\n  {CONTAINER}"] if in_container() else [])
 
 
 def attack(plan: JailPlan) -> list[str]:

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from runyard.protocols.limits import Limits
 from runyard.worker.sandbox.channel import PacketChannel
 from runyard.worker.sandbox.inputs import Inputs
 from runyard.worker.sandbox.interface import SandboxError
@@ -28,6 +29,19 @@ class Helper(Protocol):
 
     def kill(self) -> None:
         """End it by force; idempotent, and harmless where it has ended."""
+
+
+class Meter(Protocol):
+    """Bounds and measures what all processes of a slot's job use together."""
+
+    def begin(self, limits: Limits, over: Callable[[], None]) -> None:
+        """Bound the next job; `over` is called where it is past a limit. Raises OSError."""
+
+    def end(self) -> dict[str, Any]:
+        """Give what was measured since, by the names of `Ending`."""
+
+    def remove(self) -> None:
+        """The slot is gone."""
 
 
 class Owner(Protocol):
@@ -71,6 +85,7 @@ class Slot:
         *,
         early: bool = False,
         warms: bool = False,
+        meter: Meter | None = None,
     ) -> None:
         self.reactor = reactor
         self.number = number
@@ -81,6 +96,7 @@ class Slot:
         self.exited: Deferred[None] = Deferred()
         self._early = early
         self._warms = warms
+        self._meter = meter
         self._given_up = False
         self._killing = False
         self._owner = owner
@@ -99,15 +115,19 @@ class Slot:
         """Whether it takes a job now."""
         return self.job is None and not self._given_up and (self.ready or self._early)
 
-    def run(self, attempt: str, inputs: Inputs, cap: int, started: Callable[[], None]) -> SlotJob:
+    def run(
+        self, attempt: str, inputs: Inputs, limits: Limits, started: Callable[[], None]
+    ) -> SlotJob:
         """Start a job with its inputs, whose descriptors stay ours.
 
         Raises:
             SandboxError: the helper does not take it.
             OSError: there are no descriptors for it.
         """
-        job = SlotJob(self.reactor, self, inputs, cap, started)
+        job = SlotJob(self.reactor, self, inputs, limits.output_bytes, started)
         try:
+            if self._meter is not None:
+                self._meter.begin(limits, self.kill)
             self._channel.send_packet({"run": attempt}, [*inputs.descriptors, *job.write_ends])
         except OSError as error:
             job.done.addErrback(lambda _: None)
@@ -194,7 +214,7 @@ class Slot:
         if not packet["clean"]:
             log.error("processes of a job would not end; its slot's helper is replaced")
             self._given_up, self.ready = True, False
-        job.ended(packet)
+        job.ended(packet | (self._meter.end() if self._meter is not None else {}))
         self._owner.idle(self)
 
     def _fail_job(self, why: str) -> None:
@@ -209,6 +229,8 @@ class Slot:
     def _exited(self) -> None:
         """The helper is gone; its job's end is told when nothing of the job is left."""
         self.close()
+        if self._meter is not None:
+            self._meter.remove()
         self._owner.gone(self).addErrback(self._bug).addCallback(self._all_gone)
 
     def _bug(self, failure: Failure) -> None:

@@ -133,6 +133,9 @@ class SlotJob:
                 late=packet["late"],
                 forsaken=packet["forsaken"],
                 clean=packet["clean"],
+                oom_kills=packet.get("oom_kills", 0),
+                pids_refused=packet.get("pids_refused", 0),
+                peak_bytes=packet.get("peak_bytes"),
                 told=self._said.take(self._folder),
             )
         )

@@ -35,18 +35,13 @@ FILTER = seccomp.prepare(seccomp.program(syscalls.MACHINE, policy.NAMESPACED))
 PAGES: list[rehearsal.Range] = []
 """What a run touches, by the zygote's rehearsal."""
 LANDLOCK = landlock.abi()
-WARM = compile(
-    "def f(a):\n try:\n  return [x for x in a] + [{}['']]\n except KeyError as e: pass\n"
-    "class A: pass\nprint(f((1, 2)), f'{A()}', end='')\n",
-    "warm", "exec",
-)  # fmt: skip
 
 
 def become(channel: Any, keeper: Any, proc: int, settings: Any) -> None:
     """Confine this process, wait for a task, and return when it is to be run by the interpreter."""
     try:
         confine(proc)
-        warm()
+        rehearsal.populate(PAGES)
         packets.send(channel, ready=True)
         received = wait(channel)
         if received is None:
@@ -91,12 +86,6 @@ def first_to_go(proc: int) -> None:
     finally:
         os.close(adjustment)
         os.close(proc)
-
-
-def warm() -> None:
-    """Touch what every program touches, before one waits for it: a copied page costs 4 us."""
-    rehearsal.populate(PAGES)
-    exec(WARM, {"__name__": "warm"})  # noqa: S102 (our own)
 
 
 def wait(channel: Any) -> list[int] | None:

@@ -34,6 +34,7 @@ KILL_S = 10.0
 NO_TASK = 3
 BROKEN = 4
 TRACE_SIGNAL = 60
+MEMORY_FILE = "/memfd:"
 GO, TROUBLE = b"go ", b"no "
 TMPFS = mounts.NOSUID | mounts.NODEV
 INODES = 16 * 1024
@@ -170,11 +171,15 @@ def watch(channel: Any, pid: int, wall_s: float, lease_s: float) -> set[str]:
 
 
 def trace(pid: int) -> None:
-    """Have the task tell where it is; only one that listens, or the signal would end it."""
+    """Have the task tell where it is; only one that listens, or the signal would end it.
+
+    And only where it would tell us: its descriptor 0 may have become something of its own.
+    """
     try:
         with open(f"/proc/{pid}/status", "rb") as status:
             line = next(line for line in status if line.startswith(b"SigCgt:"))
-        if int(line.split()[1], 16) >> (TRACE_SIGNAL - 1) & 1:
+        listens = int(line.split()[1], 16) >> (TRACE_SIGNAL - 1) & 1
+        if listens and os.readlink(f"/proc/{pid}/fd/0").startswith(MEMORY_FILE):
             os.kill(pid, TRACE_SIGNAL)
     except (OSError, ValueError, StopIteration):
         pass

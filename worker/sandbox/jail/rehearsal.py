@@ -2,13 +2,16 @@
 
 A forked child shares its parent's memory, and copies a page when it first writes there: a fault of
 some microseconds each, and of those a run takes hundreds, most of them while the interpreter is
-taken down. So the zygote has one child run an empty program and stop at its very end, reads in its
+taken down. So the zygote has one child run a small program and stop at its very end, reads in its
 page map what it has touched, and each later child has the kernel make those pages its own in a few
-calls, while it waits for its task. Without Linux 5.14 nothing of this happens. Standard library only.
+calls, while it waits for its task. Without Linux 5.14 nothing of this happens.
+
+Standard library only.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 
@@ -18,18 +21,18 @@ if TYPE_CHECKING:
 
     from runyard.worker.sandbox.kernel import syscalls
 
-    Range = tuple[int, int, int]
+    Range = tuple[int, int]
 else:
     from kernel import syscalls
 
-MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23  # asm-generic/mman-common.h
-PRESENT, FILE, EXCLUSIVE = 1 << 63, 1 << 61, 1 << 56  # Documentation/admin-guide/mm/pagemap.rst
+MADV_POPULATE_WRITE = 23  # asm-generic/mman-common.h
+PRESENT, EXCLUSIVE = 1 << 63, 1 << 56  # Documentation/admin-guide/mm/pagemap.rst
 ENTRY = 8
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PATIENCE_S = 1.0
 LOOK_S = 0.001
 CALM = 3
-GAP = 2
+GAP = 1
 MOST_RANGES = 400
 
 
@@ -43,7 +46,7 @@ def rehearse(begin: Callable[[], None]) -> list[Range] | None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for standard in range(3):
             os.dup2(nowhere, standard)
-        syscalls.ctypes.pythonapi.Py_AtExit(syscalls.LIBC.pause)
+        ctypes.pythonapi.Py_AtExit(syscalls.LIBC.pause)
         begin()
         return None
     try:
@@ -70,7 +73,7 @@ def settles(pid: int) -> bool:
 
 
 def touched(pid: int) -> list[Range]:
-    """List (start, length, advice) of what a child has touched of the mappings that we have too."""
+    """List (start, length) of what a child has touched of the mappings that we have too."""
     found: list[Range] = []
     with (
         open("/proc/self/maps", encoding="utf-8") as ours,
@@ -78,36 +81,34 @@ def touched(pid: int) -> list[Range]:
     ):
         for line in ours:
             where, rights, *rest = line.split()
-            if "r" not in rights or "s" in rights or rest[-1].startswith(("[v", "[stack")):
+            if rights != "rw-p" or rest[-1].startswith("[stack"):
                 continue
             start, end = (int(text, 16) for text in where.split("-"))
             pages.seek(start // PAGE * ENTRY)
             entries = pages.read((end - start) // PAGE * ENTRY)
-            found += ranges(start, entries, writable="w" in rights)
+            found += ranges(start, entries)
     return found[:MOST_RANGES]
 
 
-def ranges(start: int, entries: bytes, *, writable: bool) -> list[Range]:
-    """Join the touched pages of a mapping, whose page map this is, to ranges: pure.
+def ranges(start: int, entries: bytes) -> list[Range]:
+    """Join the pages of a mapping that a process has for itself alone to ranges: pure.
 
-    Of one that can be written to, what the process has for itself alone counts; of others, what is
-    there. Gaps of a few pages are taken along: a call costs more than they do.
+    `entries` is its part of the page map. Single pages between are taken along: a call costs more.
     """
-    advice = MADV_POPULATE_WRITE if writable else MADV_POPULATE_READ
     found: list[list[int]] = []
     for number in range(len(entries) // ENTRY):
         entry = int.from_bytes(entries[number * ENTRY : (number + 1) * ENTRY], "little")
-        if not entry & PRESENT or (writable and not entry & EXCLUSIVE):
+        if not entry & PRESENT or not entry & EXCLUSIVE:
             continue
         if found and number - found[-1][1] <= GAP:
             found[-1][1] = number + 1
         else:
             found.append([number, number + 1])
-    return [(start + a * PAGE, (b - a) * PAGE, advice) for a, b in found]
+    return [(start + first * PAGE, (end - first) * PAGE) for first, end in found]
 
 
 def populate(wanted: list[Range]) -> None:
     """Have the kernel make these pages ours now; what it does not know of stays as it is."""
     madvise = syscalls.LIBC.madvise
-    for start, length, advice in wanted:
-        madvise(syscalls.ctypes.c_void_p(start), syscalls.ctypes.c_size_t(length), advice)
+    for start, length in wanted:
+        madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_POPULATE_WRITE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,8 +12,9 @@ from runyard.daemon.waiting import follow, within
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.inputs import make_inputs
 from runyard.worker.sandbox.interface import Job, SandboxError
-from runyard.worker.sandbox.jail.janitors import JanitorLink, Zygote
+from runyard.worker.sandbox.jail.janitors import JanitorLink
 from runyard.worker.sandbox.jail.making import FOLDER, JailPlan
+from runyard.worker.sandbox.jail.metering import Meters
 from runyard.worker.sandbox.levels import FULL, NAMESPACES
 from runyard.worker.sandbox.orphans import adopt_orphans
 from runyard.worker.sandbox.pool import SlotPool
@@ -38,9 +38,10 @@ class JailSandbox:
         slots: int,
         jobs: JobsFolder,
         plan: JailPlan,
-        isolation: str = NAMESPACES,
+        meters: Meters | None = None,
     ) -> None:
-        self.isolation = isolation
+        self.isolation = NAMESPACES if meters is None else FULL
+        self._meters = meters
         self.runtimes = tuple(each.name for each in plan.interpreters)
         self.pool = SlotPool(reactor, slots, self._slot, lambda: succeed(None), MOST_RUNS)
         self.janitor = JanitorLink(reactor, lambda: plan.layout(jobs.path))
@@ -65,6 +66,8 @@ class JailSandbox:
         if gone is not None and not await within(self._reactor, follow(gone), STOP_S):
             self.janitor.kill()
             await within(self._reactor, follow(gone), STOP_S)
+        if self._meters is not None:
+            self._meters.close()
 
     def run(self, job: Job, started: Callable[[], None]) -> SlotJob:
         """Start a job in a free slot.
@@ -77,10 +80,10 @@ class JailSandbox:
         if slot is None:
             raise SandboxError("no slot is ready")
         try:
-            order = self._plan.order(job, memory=self.isolation != FULL)
+            order = self._plan.order(job, memory=self._meters is None)
             inputs = make_inputs(order, job.code, job.stdin, FOLDER)
             try:
-                running = slot.run(job.attempt, inputs, job.limits.output_bytes, started)
+                running = slot.run(job.attempt, inputs, job.limits, started)
             finally:
                 inputs.close()
         except OSError as error:
@@ -89,9 +92,12 @@ class JailSandbox:
         return running
 
     def _slot(self, number: int, owner: Owner, early: bool) -> Slot:
-        start = partial(self._zygote, number)
-        return Slot(self._reactor, number, start, owner, early=early, warms=True)
-
-    def _zygote(self, number: int, channel: socket.socket, exited: Callable[[], None]) -> Zygote:
-        order = self._plan.zygote(number) | {"groups": []}
-        return self.janitor.start_zygote(order, channel, exited)
+        meter = self._meters.make() if self._meters is not None else None
+        order = self._plan.zygote(number) | {"groups": meter.paths if meter is not None else []}
+        start = partial(self.janitor.start_zygote, order)
+        try:
+            return Slot(self._reactor, number, start, owner, early=early, warms=True, meter=meter)
+        except OSError:
+            if meter is not None:
+                meter.remove()
+            raise

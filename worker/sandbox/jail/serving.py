@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from runyard.worker.sandbox.jail import child, keeper, packets, rehearsal
     from runyard.worker.sandbox.kernel import capabilities, namespaces
 else:
-    import inspecting
     import child
+    import inspecting
     import keeper
     import packets
     import rehearsal

@@ -1,0 +1,150 @@
+"""A slot's control group around each job: its limits before, its counters after."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from runyard.protocols.limits import MIB, Limits
+from runyard.worker.sandbox.cgroups import finding
+from runyard.worker.sandbox.cgroups.files import GroupError
+from runyard.worker.sandbox.cgroups.group import SlotGroup
+from runyard.worker.sandbox.cgroups.where import Base
+from runyard.worker.sandbox.instance import Instance
+
+OURS = 2
+"""Processes in a slot's group beside the task's: its zygote, its keeper."""
+STEP = 4 * MIB
+CORES = 1.0
+CPU_LOOK_S = 0.02
+REMOVE_S = 0.02
+REMOVE_TRIES = 100
+
+log = Logger()
+
+
+def memory_limit(in_use: int, wanted: int) -> int:
+    """Give a group's limit, of which a task gets what it wants: what it holds already comes on top.
+
+    That is rounded up, so that the limit is written only where it really changes.
+    """
+    return (in_use // STEP + 2) * STEP + wanted
+
+
+class Meter:
+    """One slot's group.
+
+    Attributes:
+        paths: Its folders, where the janitor attaches the slot's zygote.
+    """
+
+    def __init__(self, clock: IReactorTime, group: SlotGroup) -> None:
+        self.paths = group.paths
+        self._clock = clock
+        self._group = group
+        self._timer: IDelayedCall | None = None
+        self._began = 0.0
+
+    def begin(self, limits: Limits, over: Callable[[], None]) -> None:
+        """Bound what the next task of the slot may use; `over` is called past its CPU limit.
+
+        Raises:
+            OSError: the group cannot be written to.
+        """
+        try:
+            self._group.begin()
+            in_use = self._group.end().base_bytes or 0
+            self._group.set_limits(
+                memory_limit(in_use, limits.memory_bytes), limits.processes + OURS, CORES
+            )
+            self._began = self._group.cpu_s() or 0.0
+        except GroupError as error:
+            raise OSError(str(error)) from None
+        self._arm(limits.cpu_s, over)
+
+    def end(self) -> dict[str, Any]:
+        """Give what the counters say, by the names of `Ending`."""
+        self._disarm()
+        try:
+            found = self._group.end()
+        except GroupError as error:
+            log.warn("a slot's control group: {error}", error=str(error))
+            return {}
+        told: dict[str, Any] = {
+            "oom_kills": found.oom_kills, "pids_refused": found.pids_refused,
+        }  # fmt: skip
+        if found.peak_bytes is not None and found.base_bytes is not None:
+            told["peak_bytes"] = max(0, found.peak_bytes - found.base_bytes)
+        return told
+
+    def remove(self) -> None:
+        """Remove the group, as soon as the kernel is done with who was in it."""
+        self._disarm()
+        self._remove(REMOVE_TRIES)
+
+    def _arm(self, left: float, over: Callable[[], None]) -> None:
+        """Look again when the limit can have been reached: cores times time is the most it uses."""
+        self._timer = self._clock.callLater(left / CORES + CPU_LOOK_S, self._look, left, over)
+
+    def _look(self, limit: float, over: Callable[[], None]) -> None:
+        used = (self._group.cpu_s() or 0.0) - self._began
+        if used >= limit:
+            over()
+        else:
+            self._timer = self._clock.callLater(
+                (limit - used) / CORES + CPU_LOOK_S, self._look, limit, over
+            )
+
+    def _disarm(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _remove(self, tries: int) -> None:
+        try:
+            if self._group.remove():
+                return
+        except GroupError as error:
+            log.warn("a slot's control group: {error}", error=str(error))
+            return
+        if tries > 0:
+            self._clock.callLater(REMOVE_S, self._remove, tries - 1)
+        else:
+            log.warn("a slot's control group is still in use: {paths}", paths=self.paths)
+
+
+class Meters:
+    """Makes the groups of one run of a worker, each written down before it is made."""
+
+    def __init__(self, clock: IReactorTime, base: Base, instance: Instance) -> None:
+        self.instance = instance
+        self._clock = clock
+        self._base = base
+        self._serial = itertools.count(1)
+        for folder in dict.fromkeys(base.folders.values()):
+            instance.note_base("cgroup", folder)
+
+    def make(self) -> Meter:
+        """Make a slot's group.
+
+        Raises:
+            OSError: it cannot be made or written down.
+        """
+        name = f"runyard-{self.instance.id}-{next(self._serial)}"
+        try:
+            for folder in dict.fromkeys(self._base.folders.values()):
+                self.instance.note("cgroup", os.path.join(folder, name))
+            return Meter(self._clock, finding.make(self._base, name))
+        except GroupError as error:
+            raise OSError(str(error)) from None
+
+    def close(self) -> None:
+        """Forget what this run has made: it is removed by now, or a later start does that."""
+        with contextlib.suppress(OSError):
+            self.instance.release()
