@@ -29,7 +29,8 @@ class Hand:
         self._reserved = Reserved()
         self.port = self._reserved.number
         self._arguments = (
-            "worker", "--allow-unsandboxed", f"--name={name}", f"--slots={slots}",
+            "worker", "--allow-unsandboxed", "--isolation=none",
+            f"--name={name}", f"--slots={slots}",
             f"--listen=tcp:{self.port}:interface=127.0.0.1", f"--state={folder / name}",
             f"--controller-key={keys / 'controller.pub'}",
             f"--fleet-secret={keys / 'fleet.secret'}",

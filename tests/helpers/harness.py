@@ -108,7 +108,8 @@ class System:
     ) -> None:
         self.state = state
         self.daemon = Daemon(
-            "scheduler", "--allow-unsandboxed", "--banner", "--port=0", "--debug-port=0",
+            "scheduler", "--allow-unsandboxed", "--isolation=none",
+            "--banner", "--port=0", "--debug-port=0",
             f"--state={state}", *options, env=env, cwd=cwd,
         )  # fmt: skip
         match = self.daemon.says(READY.pattern)

@@ -49,7 +49,8 @@ def start_worker(state: Path, keys: Path, name: str, listen: str, *options: str)
     """Start a worker's daemon; wait until it listens."""
     make_keys(keys)
     worker = Daemon(
-        "worker", "--allow-unsandboxed", "--slots=2", f"--name={name}", f"--state={state}",
+        "worker", "--allow-unsandboxed", "--isolation=none",
+        "--slots=2", f"--name={name}", f"--state={state}",
         f"--listen={listen}", f"--controller-key={keys / 'controller.pub'}",
         f"--fleet-secret={keys / 'fleet.secret'}", *options,
     )  # fmt: skip

@@ -23,7 +23,8 @@ def worker(folder: Path, keys: Path, listen: str, name: str, slots: int = 2) -> 
     """Run a worker that a scheduler may dial."""
     make_keys(keys)
     started = Daemon(
-        "worker", "--allow-unsandboxed", f"--listen={listen}", f"--state={folder / name}",
+        "worker", "--allow-unsandboxed", "--isolation=none",
+        f"--listen={listen}", f"--state={folder / name}",
         f"--controller-key={keys / 'controller.pub'}", f"--fleet-secret={keys / 'fleet.secret'}",
         f"--name={name}", f"--slots={slots}", "--drain-timeout=1",
     )  # fmt: skip

@@ -79,5 +79,5 @@ async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 def all_ready(slots: Slots) -> bool:
-    made = slots.sandbox._open
+    made = slots.sandbox.pool.slots
     return len(made) == 2 and all(slot.ready for slot in made)

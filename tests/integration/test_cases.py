@@ -279,7 +279,7 @@ def test_secrets_in_a_worker_s_own_environment_never_reach_a_task(tmp_path: Path
     keys = tmp_path / "scheduler" / "keys"
     make_keys(keys)
     worker = Daemon(
-        "worker", "--allow-unsandboxed", f"--state={tmp_path / 'worker'}",
+        "worker", "--allow-unsandboxed", "--isolation=none", f"--state={tmp_path / 'worker'}",
         f"--listen=unix:{tmp_path / 'socket'}:mode=600",
         f"--controller-key={keys / CONTROLLER_PUBLIC}", f"--fleet-secret={keys / FLEET_SECRET}",
         env=SECRETS,

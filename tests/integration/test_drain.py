@@ -23,7 +23,8 @@ def with_a_worker_of_its_own(folder: Path, *options: str) -> Iterator[System]:
     keys = folder / "state" / "keys"
     socket = folder / "w.sock"
     worker = Daemon(
-        "worker", "--allow-unsandboxed", f"--listen=unix:{socket}", f"--state={folder / 'w'}",
+        "worker", "--allow-unsandboxed", "--isolation=none",
+        f"--listen=unix:{socket}", f"--state={folder / 'w'}",
         f"--controller-key={keys / 'controller.pub'}", f"--fleet-secret={keys / 'fleet.secret'}",
         "--name=own", "--slots=2",
     )  # fmt: skip

@@ -65,25 +65,33 @@ def test_a_scheduler_names_a_key_that_others_may_read(tmp_path: Path) -> None:
 
 def test_a_scheduler_whose_worker_cannot_start_does_not_stay(tmp_path: Path) -> None:
     start = ("scheduler", f"--state={tmp_path}", "--port=0", "--debug-port=0")
-    assert "could not start; it says why above" in start_in_vain(*start)
-    wrong = ("--allow-unsandboxed", "--slots=0")
-    assert "--slots must be a whole number, 1 to 1024" in all_said(*start, *wrong)
-    missing = ("--allow-unsandboxed", "--python=/nonexistent/python")
-    assert "could not start; it says why above" in start_in_vain(*start, *missing)
+    wrong = "--slots=0"
+    assert "--slots must be a whole number, 1 to 1024" in all_said(*start, wrong)
+    missing = "--python=/nonexistent/python"
+    assert "could not start; it says why above" in start_in_vain(*start, missing)
 
 
 WORKER = [
-    ([], "--allow-unsandboxed"),
-    (["--allow-unsandboxed", "--listen=tcp:99999"], "port must be 0-65535"),
-    (["--allow-unsandboxed", "--listen=tcp:0:interface=192.0.2.254"], "cannot listen on tcp:0"),
-    (["--allow-unsandboxed", "--listen=tcp:0:interface=a.host"], "cannot listen on tcp:0"),
-    (["--allow-unsandboxed", "--listen=nonsense:x"], "--listen nonsense:x"),
-    (["--allow-unsandboxed", "--listen=unix:/" + "x" * 120], "107 bytes"),
-    (["--allow-unsandboxed", "--python=python3"], "must be an absolute path"),
-    (["--allow-unsandboxed", "--python=/bin/true"], "/bin/true does not run"),
-    (["--allow-unsandboxed", "--name=bad name"], "--name must be"),
-    (["--allow-unsandboxed", "--slots=0"], "--slots must be a whole number"),
-    (["--allow-unsandboxed", "--fleet-secret=/nonexistent"], "/nonexistent: No such file"),
+    (["--isolation=none"], "is to be had by --allow-unsandboxed alone"),
+    (["--listen=tcp:99999"], "port must be 0-65535"),
+    (
+        ["--listen=tcp:0:interface=192.0.2.254"],
+        "cannot listen on tcp:0",
+    ),
+    (
+        ["--listen=tcp:0:interface=a.host"],
+        "cannot listen on tcp:0",
+    ),
+    (["--listen=nonsense:x"], "--listen nonsense:x"),
+    (["--listen=unix:/" + "x" * 120], "107 bytes"),
+    (["--python=python3"], "must be an absolute path"),
+    (["--python=/bin/true"], "/bin/true does not run"),
+    (["--name=bad name"], "--name must be"),
+    (["--slots=0"], "--slots must be a whole number"),
+    (
+        ["--fleet-secret=/nonexistent"],
+        "/nonexistent: No such file",
+    ),
 ]
 
 

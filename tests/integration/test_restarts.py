@@ -166,7 +166,7 @@ def test_the_worker_of_a_killed_scheduler_is_adopted_by_the_next_one(
 def test_a_local_worker_that_is_left_alone_ends_itself(tmp_path: Path) -> None:
     make_keys(tmp_path / "keys")
     worker = Daemon(
-        "worker", "--local", "--allow-unsandboxed", "--slots=2", "--alone-timeout=0.5",
+        "worker", "--local", "--allow-unsandboxed", "--isolation=none", "--slots=2", "--alone-timeout=0.5",
         f"--state={tmp_path}", f"--listen=unix:{tmp_path / 'socket'}:mode=600",
     )  # fmt: skip
     try:
@@ -216,7 +216,13 @@ def test_a_task_that_may_run_once_only_is_not_run_again(
 
 
 def test_a_second_scheduler_on_the_same_state_folder_says_so_and_ends(shared: System) -> None:
-    arguments = ("--allow-unsandboxed", "--port=0", "--debug-port=0", f"--state={shared.state}")
+    arguments = (
+        "--allow-unsandboxed",
+        "--isolation=none",
+        "--port=0",
+        "--debug-port=0",
+        f"--state={shared.state}",
+    )
     line = only_line(start_in_vain("scheduler", *arguments))
     assert str(shared.state) in line
     assert "another scheduler holds it" in line
@@ -230,6 +236,8 @@ def test_a_port_in_use_is_named_and_nothing_is_left_running(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         number = listening.getsockname()[1]
         arguments = (f"--{taken}={number}", f"--{other}=0", f"--state={tmp_path}")
-        line = only_line(start_in_vain("scheduler", "--allow-unsandboxed", *arguments))
+        line = only_line(
+            start_in_vain("scheduler", "--allow-unsandboxed", "--isolation=none", *arguments)
+        )
     assert f"port {number}" in line
     assert processes_with(str(tmp_path)) == []

@@ -15,7 +15,7 @@ import pytest_twisted
 from slots import DAEMON, Slots, all_ready, marked, reactor, until
 from twisted.internet.protocol import ProcessProtocol
 
-from runyard.worker.sandbox import plain
+from runyard.worker.sandbox import pool
 from runyard.worker.sandbox.interface import SandboxError
 from runyard.worker.sandbox.pipes import CappedPipe
 
@@ -87,12 +87,12 @@ async def test_a_slot_takes_jobs_early_at_the_first_start_and_later_only_when_re
         slots.run("print(1)")
     for each in endings:
         assert (await each).stdout == b"1\n"
-    for slot in list(slots.sandbox._open):
+    for slot in list(slots.sandbox.pool.slots):
         slot.abandon()
     with pytest.raises(SandboxError, match="no slot is ready"):
         slots.run("print(1)")
-    await until(lambda: len(slots.sandbox._open) == 2)
-    assert all(not slot.free for slot in slots.sandbox._open), "not before it says so"
+    await until(lambda: len(slots.sandbox.pool.slots) == 2)
+    assert all(not slot.free for slot in slots.sandbox.pool.slots), "not before it says so"
     await until(lambda: all_ready(slots))
     assert (await slots.run("print(1)")).stdout == b"1\n"
 
@@ -138,8 +138,8 @@ async def test_a_helper_that_cannot_be_started_is_tried_again(
         raise BlockingIOError(errno.EAGAIN, "no process is free")
 
     monkeypatch.setattr(reactor, "spawnProcess", failing)
-    monkeypatch.setattr(slots.sandbox, "_delay", 0.02)
-    slots.sandbox._open[0].abandon()
+    monkeypatch.setattr(slots.sandbox.pool, "_delay", 0.02)
+    slots.sandbox.pool.slots[0].abandon()
     await until(lambda: len(tries) >= 3)
     monkeypatch.undo()
     await until(lambda: all_ready(slots))
@@ -158,7 +158,7 @@ async def test_an_end_that_is_not_clean_is_told_and_its_slot_not_used_again(slot
     assert not (await job.done).clean
     assert not slot.free
     slot.abandon()
-    await until(lambda: slot not in slots.sandbox._open and all_ready(slots))
+    await until(lambda: slot not in slots.sandbox.pool.slots and all_ready(slots))
 
 
 @pytest_twisted.ensureDeferred
@@ -196,7 +196,7 @@ async def test_a_job_goes_first_where_memory_runs_out(slots: Slots) -> None:
 async def test_a_helper_that_is_frozen_does_not_hold_up_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain, "STOP_S", 0.3)
+    monkeypatch.setattr(pool, "STOP_S", 0.3)
     slots = Slots(tmp_path)
     await until(lambda: all_ready(slots))
     job = slots.start(DAEMON.replace("os.wait()", "") + "import time; time.sleep(600)")
@@ -217,8 +217,8 @@ async def test_what_the_reactor_has_started_is_no_orphan(slots: Slots) -> None:
     protocol.processEnded = ended.append  # type: ignore[assignment, method-assign]
     other = reactor.spawnProcess(protocol, "/bin/sleep", ["sleep", "600"], env={})
     await until(lambda: all_ready(slots))
-    slots.sandbox._open[0].abandon()
-    await until(lambda: len(slots.sandbox._open) == 1)
+    slots.sandbox.pool.slots[0].abandon()
+    await until(lambda: len(slots.sandbox.pool.slots) == 1)
     await until(lambda: all_ready(slots))
     assert not ended
     other.signalProcess("KILL")
