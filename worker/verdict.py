@@ -140,8 +140,9 @@ def _limit(
         hit = LimitHit("wall_s", limits.wall_s, round(ending.wall_s, 3))
         text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
         return error, Reason.TIMEOUT, text, hit
-    if signal_text in ("SIGXCPU", "SIGKILL") and ending.cpu_s >= limits.cpu_s - CPU_SLACK_S:
-        hit = LimitHit("cpu_s", limits.cpu_s, round(ending.cpu_s, 3))
+    spent = ending.cpu_s if ending.main_cpu_s is None else ending.main_cpu_s
+    if signal_text in ("SIGXCPU", "SIGKILL") and spent >= limits.cpu_s - CPU_SLACK_S:
+        hit = LimitHit("cpu_s", limits.cpu_s, round(spent, 3))
         text = f"It used more than its limit of {limits.cpu_s:g} s of processor time."
         return error, Reason.CPU_LIMIT, text, hit
     return None

@@ -48,8 +48,8 @@ def test_a_process_that_may_not_be_ended_is_no_crash() -> None:
         "child = subprocess.Popen(['/bin/sleep', '60'])\n"
         "real = os.kill\n"
         "def forbidden(pid, number): raise PermissionError\n"
-        "os.kill = forbidden\nprint(sweeping.sweep(0.1))\n"
-        "os.kill = real\nprint(sweeping.sweep(5.0))"
+        "os.kill = forbidden\nprint(sweeping.sweep(0.1, sweeping.Usage()))\n"
+        "os.kill = real\nprint(sweeping.sweep(5.0, sweeping.Usage()))"
     )
     assert in_a_child(code) == "False\nTrue\n"
 

@@ -72,6 +72,11 @@ def test_the_processor_limit_is_said_only_where_it_was_measured() -> None:
     assert judged(KILLED, cpu_s=0.2).reason is Reason.SIGNAL
 
 
+def test_what_its_children_used_is_not_what_its_own_limit_ended() -> None:
+    assert judged(KILLED, cpu_s=9.0, main_cpu_s=0.1).reason is Reason.SIGNAL
+    assert judged(KILLED, cpu_s=9.0, main_cpu_s=1.2).limit == LimitHit("cpu_s", 1, 1.2)
+
+
 @pytest.mark.parametrize("reason", [Reason.ASKED, Reason.HUNG_UP, Reason.RESTART])
 def test_a_cancel_is_what_it_was_whatever_else_happened(reason: Reason) -> None:
     for status in (0, KILLED, 1 << 8):

@@ -22,14 +22,17 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
+# What this process holds when it forks shows in what a small task is said to have used: what is
+# only for the type checker is not imported, here and in the modules beside.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from runyard.worker.sandbox import removal, starting, sweeping
 else:  # run by path and isolated: nothing but the standard library is on the path
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
@@ -41,6 +44,7 @@ else:  # run by path and isolated: nothing but the standard library is on the pa
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MAX_PACKET = 4 * 1024
+COPY_BYTES = 1 << 20
 TRACE_SIGNAL = 60
 GRACE_S = 2.0
 KILL_S = 10.0
@@ -79,8 +83,9 @@ def furnish(order: dict[str, Any], code: int) -> None:
         os.mkdir(cwd, 0o700)
     os.mkdir(os.path.join(cwd, "tmp"), 0o700)
     program = os.path.join(cwd, order["program"])
-    with open(program, "wb") as target, os.fdopen(os.dup(code), "rb") as source:
-        shutil.copyfileobj(source, target)
+    with open(program, "wb", buffering=0) as target:
+        while os.sendfile(target.fileno(), code, None, COPY_BYTES):
+            pass
     for name, path in order["task_files"]:
         os.symlink(path, os.path.join(cwd, name))
     if order["uid"] is not None:
@@ -209,20 +214,29 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
     send(channel, {"started": pid})
     began = time.monotonic()
     seen = watch(channel, pid, order)
-    _, status, usage = os.wait4(pid, 0)
-    wall = time.monotonic() - began
-    clean = sweeping.sweep(KILL_S)
+    ended = reaped(pid, began)
     if "gone" not in seen:
-        send(
-            channel,
-            {
-                "ended": status, "wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime,
-                "max_rss_bytes": usage.ru_maxrss * 1024, "clean": clean, "late": "late" in seen,
-                "forsaken": "forsaken" in seen,
-            },
-        )  # fmt: skip
+        send(channel, ended | {"late": "late" in seen, "forsaken": "forsaken" in seen})
     discard(order)
-    return "gone" not in seen and clean
+    return "gone" not in seen and ended["clean"]
+
+
+def reaped(pid: int, began: float) -> dict[str, Any]:
+    """Reap the job's main process, which has ended, and every other one of it; say what was seen.
+
+    Gives its status, whether all are gone, and what they used: all of them together, orphans and
+    those that nobody waited for among them, and the main process by itself.
+    """
+    usage = sweeping.Usage()
+    main_cpu_s = sweeping.own_cpu_s(pid)
+    _, status, used = os.wait4(pid, 0)
+    wall_s = time.monotonic() - began
+    usage.add(used)
+    clean = sweeping.sweep(KILL_S, usage)
+    return {
+        "ended": status, "wall_s": wall_s, "cpu_s": usage.cpu_s, "main_cpu_s": main_cpu_s,
+        "max_rss_bytes": usage.max_rss_bytes, "clean": clean,
+    }  # fmt: skip
 
 
 def serve(channel: socket.socket, folder: str) -> None:

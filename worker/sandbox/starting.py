@@ -9,7 +9,10 @@ import os
 import resource
 import signal
 import time
-from typing import Any
+
+FALSE: bool = False
+if FALSE:  # for the type checker alone
+    from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MAX_DESCRIPTORS = 4096
