@@ -77,8 +77,7 @@ def trimmed(record: dict[str, Any]) -> str:
 def described(error: BaseException, chained: int) -> dict[str, Any]:
     """Describe an exception by the module beside us, which is loaded only when there is one."""
     if not SPACE:
-        path = os.path.join(FOLDER, "describing.py")
-        exec(LOADER("describing", path).get_code("describing"), SPACE)  # noqa: S102 (our own)
+        exec(LOADER("describing", BESIDE).get_code("describing"), SPACE)  # noqa: S102 (our own)
     record: dict[str, Any] = SPACE["record_of"](error, chained)
     return record
 
@@ -87,7 +86,7 @@ def tell() -> None:
     """Write down the exception that the interpreter printed last, and those of threads."""
     error = getattr(sys, "last_value", None)
     main = error is not None and issubclass(type(error), BaseException)
-    if os.getpid() != PROCESS or not (main or THREADS):
+    if GETPID() != PROCESS or not (main or THREADS):
         return
     try:
         record = described(error, MOST_CHAINED) if error is not None and main else {}
@@ -97,9 +96,16 @@ def tell() -> None:
     except BaseException:  # noqa: BLE001 (out of memory or descriptors, say: then less must do)
         text = written({"type": type.__dict__["__name__"].__get__(type(error)), "frames": []})
     try:
-        os.write(0, b"\n" + text.encode("ascii") + b"\n")
+        if place_of(0) == PLACE:
+            WRITE(0, b"\n" + text.encode("ascii") + b"\n")
     except OSError:
         pass
+
+
+def place_of(descriptor: int) -> tuple[int, int]:
+    """Tell files apart: the program may have put another one, its own output even, at number 0."""
+    status = FSTAT(descriptor)
+    return status.st_dev, status.st_ino
 
 
 def thread_failed(args: Any) -> None:
@@ -141,16 +147,20 @@ def load_the_site_s_own() -> None:
 
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+BESIDE = os.path.join(FOLDER, "describing.py")
 LOADER: Any = type(globals()["__loader__"])
 SPACE: dict[str, Any] = {}
 THREADS: list[dict[str, Any]] = []
 PRINT_THREADS: Any = _thread._excepthook  # noqa: SLF001
-PROCESS = os.getpid()
+GETPID, FSTAT, WRITE = os.getpid, os.fstat, os.write
+PROCESS = GETPID()
+PLACE: tuple[int, int] | None = None
 if __name__ == "sitecustomize":
     go_unseen()
     atexit.register(tell)
     watch_threads()
     try:
+        PLACE = place_of(0)
         faulthandler.register(TRACE_SIGNAL, file=0, all_threads=True, chain=False)
     except (OSError, RuntimeError, ValueError):
         pass

@@ -46,6 +46,7 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MAX_PACKET = 4 * 1024
 COPY_BYTES = 1 << 20
 TRACE_SIGNAL = 60
+MEMORY_FILE = "/memfd:runyard "
 GRACE_S = 2.0
 KILL_S = 10.0
 TIDY_S = 0.02
@@ -189,11 +190,15 @@ def watch(channel: socket.socket, pid: int, order: dict[str, Any]) -> set[str]:
 
 
 def trace(process: int, pid: int) -> None:
-    """Have a process tell where it is; only one that listens, or the signal would end it."""
+    """Have a process tell where it is; only one that listens, or the signal would end it.
+
+    And only where it would tell us: its descriptor 0 may be another file by now.
+    """
     with contextlib.suppress(OSError, ValueError, StopIteration):
         with open(f"/proc/{pid}/status", "rb") as status:
             line = next(line for line in status if line.startswith(b"SigCgt:"))
-        if int(line.split()[1], 16) >> (TRACE_SIGNAL - 1) & 1:
+        listens = int(line.split()[1], 16) >> (TRACE_SIGNAL - 1) & 1
+        if listens and os.readlink(f"/proc/{pid}/fd/0").startswith(MEMORY_FILE):
             signal.pidfd_send_signal(process, TRACE_SIGNAL)
 
 
