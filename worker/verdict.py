@@ -136,7 +136,7 @@ def _limit(
         hit = LimitHit("output_bytes", limits.output_bytes, ending.measured)
         text = f"Its {ending.full} passed {limits.output_bytes} bytes, so it was stopped."
         return error, Reason.OUTPUT_LIMIT, text, hit
-    if signal_text is not None and (stopped is Reason.TIMEOUT or ending.late):
+    if signal_text == "SIGKILL" and (stopped is Reason.TIMEOUT or ending.late):
         hit = LimitHit("wall_s", limits.wall_s, round(ending.wall_s, 3))
         text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
         return error, Reason.TIMEOUT, text, hit

@@ -68,7 +68,8 @@ def _supervise(folder: Path, stdin: int, who: dict[str, object]) -> Seen:
     argv = [INTERPRETERS[0].path, "-s", "-u", "-X", "utf8", "main.py"]
     process = subprocess.Popen(  # type: ignore[call-overload]
         argv, cwd=where, env=env, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True, preexec_fn=_limit, umask=0o077, **who,
+        start_new_session=True, preexec_fn=_limit,  # noqa: PLW1509 (nobody else runs here)
+        umask=0o077, **who,
     )  # fmt: skip
     # Not by communicate(): what the program left behind holds the pipes. They take 64 KiB.
     with process:

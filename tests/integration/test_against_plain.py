@@ -18,13 +18,18 @@ from twisted.python.failure import Failure
 
 QUICK, MANY = 25, 200
 STDIN = st.sampled_from([b"", b"one line\n", b"\xff\x00 no text"])
+FILE_AT_0 = b"""
+import atexit, os
+os.close(0)
+file = open('x', 'w+')
+atexit.register(lambda: os.execv('/bin/cat', ['cat', 'x']))
+1 / 0
+"""
 ALWAYS = [
     b"import os; os.dup2(1, 0); 1 / 0",
-    b"import os, sys; os.close(0); f = open('x', 'w+'); print(f.fileno())\n"
-    b"import atexit; atexit.register(lambda: print(open('x').read())); 1 / 0",
+    FILE_AT_0,
     b"def f(n): return f(n + 1)\nf(0)",
-    b"import sys; print(sys.modules['sitecustomize'] if 'sitecustomize' in sys.modules else 'no')"
-    b" if 0 else None; sys.exit('bye')",
+    b"import sys; sys.exit('bye')",
     b"import threading; threading.Thread(target=lambda: 1 / 0).start()",
     b"\xff = 1",
     b"print(1)\n\0",

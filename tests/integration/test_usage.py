@@ -78,7 +78,7 @@ async def test_one_that_was_killed_counts_too(slots: Slots) -> None:
     ending = await slots.run(BURN + HOLD + "import os; os.kill(os.getpid(), 9)")
     assert ending.cpu_s >= 0.4
     assert ending.main_cpu_s is not None
-    assert ending.main_cpu_s >= 0.35, "ticks of the kernel's"
+    assert ending.main_cpu_s >= 0.4
     assert ending.max_rss_bytes > 60 * MIB
 
 
@@ -98,3 +98,5 @@ async def test_wall_time_is_from_the_program_s_start_to_its_end(slots: Slots) ->
     ending = await slots.run("import time; time.sleep(0.3)", stdin=bytes(16 * MIB))
     assert 0.3 <= ending.wall_s < 3.0
     assert ending.cpu_s < 0.3, "waiting is no work"
+    busy = await slots.run(BURN)
+    assert busy.cpu_s <= busy.wall_s + 0.02, "one thread has no more time than there is"

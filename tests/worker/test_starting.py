@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,9 @@ def test_a_machine_with_no_process_free_is_asked_again(monkeypatch: pytest.Monke
     assert len(tries) == 3
     assert open_now() == before
     monkeypatch.undo()
-    pid = starting.spawn(order(), [])
+    pid, began = starting.spawn(order(), [])
     assert os.waitpid(pid, 0)[1] == 0
+    assert 0 <= time.monotonic() - began < 60
 
 
 def test_what_stops_a_job_before_its_exec_comes_with_its_number() -> None:

@@ -56,6 +56,13 @@ def test_one_that_ended_by_itself_just_before_the_kill_did_not_time_out() -> Non
     assert judged(3 << 8, Reason.TIMEOUT).reason is Reason.EXIT_CODE
 
 
+def test_a_death_of_its_own_at_that_moment_is_told_as_that() -> None:
+    assert judged(signal.SIGSEGV, Reason.TIMEOUT).signal == "SIGSEGV"
+    assert judged(signal.SIGSEGV, Reason.TIMEOUT).reason is Reason.SIGNAL
+    both = judged(signal.SIGXCPU, Reason.TIMEOUT, wall_s=2.0, cpu_s=1.0)
+    assert both.reason is Reason.CPU_LIMIT, "we kill by SIGKILL only"
+
+
 def test_output_past_the_cap_is_never_success() -> None:
     for status in (0, KILLED):
         ended = judged(status, full="stdout", stdout_truncated=True, measured=4096)

@@ -208,7 +208,7 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
         order = json.load(file)
     try:
         furnish(order, descriptors[1])
-        pid = starting.spawn(order, descriptors)
+        pid, began = starting.spawn(order, descriptors)
     except OSError as error:
         send(channel, {"failed": str(error)[:500]})
         discard(order)
@@ -217,7 +217,6 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
         for descriptor in descriptors:
             os.close(descriptor)
     send(channel, {"started": pid})
-    began = time.monotonic()
     seen = watch(channel, pid, order)
     ended = reaped(pid, began)
     if "gone" not in seen:
@@ -233,10 +232,11 @@ def reaped(pid: int, began: float) -> dict[str, Any]:
     those that nobody waited for among them, and the main process by itself.
     """
     usage = sweeping.Usage()
-    main_cpu_s = sweeping.own_cpu_s(pid)
+    waited_for_s = sweeping.waited_for_s(pid)
     _, status, used = os.wait4(pid, 0)
     wall_s = time.monotonic() - began
     usage.add(used)
+    main_cpu_s = max(0.0, usage.cpu_s - waited_for_s)
     clean = sweeping.sweep(KILL_S, usage)
     return {
         "ended": status, "wall_s": wall_s, "cpu_s": usage.cpu_s, "main_cpu_s": main_cpu_s,

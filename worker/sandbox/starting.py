@@ -22,8 +22,10 @@ PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
-def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
-    """Fork the job; give its pid. A machine that has no process free is asked again for a while.
+def spawn(order: dict[str, Any], descriptors: list[int]) -> tuple[int, float]:
+    """Fork the job; give its pid, and when that was by the monotonic clock.
+
+    A machine that has no process free is asked again for a while.
 
     Raises:
         OSError: what stopped it before its exec.
@@ -36,9 +38,9 @@ def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
     return _spawn(order, descriptors)
 
 
-def _spawn(order: dict[str, Any], descriptors: list[int]) -> int:
+def _spawn(order: dict[str, Any], descriptors: list[int]) -> tuple[int, float]:
     report, write_end = os.pipe()
-    launcher = os.getpid()
+    launcher, began = os.getpid(), time.monotonic()
     try:
         pid = os.fork()
         if pid == 0:
@@ -54,7 +56,7 @@ def _spawn(order: dict[str, Any], descriptors: list[int]) -> int:
         os.waitpid(pid, 0)
         number, text = json.loads(trouble)
         raise OSError(number, text) if number else OSError(text)
-    return pid
+    return pid, began
 
 
 def _child(order: dict[str, Any], descriptors: list[int], launcher: int, write_end: int) -> None:

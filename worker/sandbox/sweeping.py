@@ -30,15 +30,15 @@ class Usage:
         self.max_rss_bytes = max(self.max_rss_bytes, used.ru_maxrss * 1024)
 
 
-def own_cpu_s(pid: int) -> float:
-    """Give the processor time of one process without those that it waited for; it may have ended.
+def waited_for_s(pid: int) -> float:
+    """Give the processor time of those that a process waited for, in ticks; it may have ended.
 
     Raises:
         OSError: it was reaped.
     """
     with open(f"/proc/{pid}/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 def reap(usage: Usage) -> bool:
