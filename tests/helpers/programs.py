@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 PRELUDE = (
     "import _thread, asyncio, atexit, os, signal, subprocess, sys, threading, time, warnings\n"
 )
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 BYTES = st.binary(max_size=40)
 DEADLY = [
     number
