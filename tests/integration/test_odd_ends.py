@@ -36,13 +36,12 @@ os.close(read_end)
 os.write(write_end, b'x')
 """
 THREAD = "import threading; t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()"
-DAEMON = "import threading, time; threading.Thread(target=time.sleep, args=(600,), daemon=True).start()"
+DAEMON = "import threading as t, time; t.Thread(target=time.sleep, args=(600,), daemon=True).start()"
 EXEC = "import os; print(1); os.execv('/bin/sh', ['sh', '-c', 'echo two; exit 4'])"
 LOST_AT_EXEC = "import os; os.execv('/bin/sh', ['sh', '-c', 'kill -9 $$'])"
 STOPPED = "import os, signal; print('so far'); os.kill(os.getpid(), signal.SIGSTOP)"
 FILE_SIZE = "open('x', 'wb').write(bytes(20 << 20))"
 MEMORY = "x = bytearray(1 << 40)"
-QUIET_CAP = "import os, sys\nos.write(1, b'x' * 60_000)\nos._exit(0)"
 
 Want = tuple[str | None, int | None, str | None]
 OK: Want = (None, 0, None)
@@ -129,12 +128,12 @@ def test_output_is_what_was_written(runyard: System, code: str, text: str) -> No
 def test_a_dying_process_leaves_no_core(runyard: System) -> None:
     code = (
         "import os, subprocess, sys\nprint(__import__('resource').getrlimit(4))\n"
-        "subprocess.run([sys.executable, '-c', 'import os; os.abort()'])\nprint(os.listdir())"
+        "subprocess.run([sys.executable, '-c', 'import os; os.abort()'])\nprint(*sorted(os.listdir()))"
     )
     document, _ = ends(runyard, code)
     limit, listed = document["stdout"].splitlines()
     assert limit == "(0, 0)"
-    assert sorted(eval(listed)) == ["main.py", "tmp"]  # noqa: S307 (our own program's)
+    assert listed == "main.py tmp"
 
 
 TIMED: dict[str, tuple[str, str, list[str]]] = {

@@ -55,6 +55,16 @@ def test_a_process_that_may_not_be_ended_is_no_crash() -> None:
     assert in_a_child(code) == "False\nTrue\n"
 
 
+def test_a_signal_that_is_blocked_here_is_not_in_the_job() -> None:
+    code = (
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {15, 34})\n"
+        "given = dict(rlimits={}, uid=None, gid=None, cwd='/', env={},"
+        " argv=['/bin/grep', 'SigBlk', '/proc/self/status'])\n"
+        "pid, _ = starting.spawn(given, [0, 0, 0, 1, 2])\nos.waitpid(pid, 0)"
+    )
+    assert in_a_child(code).split() == ["SigBlk:", "0" * 16]
+
+
 def order(**more: object) -> dict[str, object]:
     fields: dict[str, object] = {
         "rlimits": {}, "uid": None, "gid": None, "cwd": "/", "argv": ["/bin/true"], "env": {},

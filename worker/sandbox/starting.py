@@ -77,6 +77,8 @@ def _become(order: dict[str, Any], descriptors: list[int], launcher: int) -> Non
         os.dup2(source, target)
     os.closerange(REPORT + 1, MAX_DESCRIPTORS)
     _be_the_first_to_go()
+    # Exec keeps what is blocked: whoever started the worker may have blocked some.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name, (soft, hard) in order["rlimits"].items():
         _limit(getattr(resource, name), soft, hard)
     if order["uid"] is not None:
