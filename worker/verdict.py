@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 
@@ -20,11 +21,12 @@ CPU_SLACK_S = 0.25
 
 
 def signal_name(number: int) -> str:
-    """Give a signal's name; real-time signals without one are SIGRTMIN+N."""
+    """Give a signal's name; those without one are SIGRTMIN+N, or the C library's own SIG32, 33."""
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+        above = number - signal.SIGRTMIN
+        return f"SIGRTMIN+{above}" if above >= 0 else f"SIG{number}"
 
 
 def verdict(
@@ -141,7 +143,9 @@ def _limit(
         text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
         return error, Reason.TIMEOUT, text, hit
     spent = ending.cpu_s if ending.main_cpu_s is None else ending.main_cpu_s
-    if signal_text in ("SIGXCPU", "SIGKILL") and spent >= limits.cpu_s - CPU_SLACK_S:
+    # The kernel sends SIGXCPU at the limit, and SIGKILL a second later (rlimits.py).
+    ends = {"SIGXCPU": limits.cpu_s, "SIGKILL": math.ceil(limits.cpu_s) + 1}
+    if spent >= ends.get(signal_text or "", math.inf) - CPU_SLACK_S:
         hit = LimitHit("cpu_s", limits.cpu_s, round(spent, 3))
         text = f"It used more than its limit of {limits.cpu_s:g} s of processor time."
         return error, Reason.CPU_LIMIT, text, hit

@@ -36,7 +36,7 @@ os.close(read_end)
 os.write(write_end, b'x')
 """
 THREAD = "import threading; t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()"
-DAEMON = "import threading as t, time; t.Thread(target=time.sleep, args=(600,), daemon=True).start()"
+DAEMON = "import threading as t, time; t.Thread(target=time.sleep, args=(60,), daemon=True).start()"
 EXEC = "import os; print(1); os.execv('/bin/sh', ['sh', '-c', 'echo two; exit 4'])"
 LOST_AT_EXEC = "import os; os.execv('/bin/sh', ['sh', '-c', 'kill -9 $$'])"
 STOPPED = "import os, signal; print('so far'); os.kill(os.getpid(), signal.SIGSTOP)"
@@ -127,8 +127,9 @@ def test_output_is_what_was_written(runyard: System, code: str, text: str) -> No
 
 def test_a_dying_process_leaves_no_core(runyard: System) -> None:
     code = (
-        "import os, subprocess, sys\nprint(__import__('resource').getrlimit(4))\n"
-        "subprocess.run([sys.executable, '-c', 'import os; os.abort()'])\nprint(*sorted(os.listdir()))"
+        "import os, resource, subprocess, sys\nprint(resource.getrlimit(4))\n"
+        "subprocess.run([sys.executable, '-c', 'import os; os.abort()'])\n"
+        "print(*sorted(os.listdir()))"
     )
     document, _ = ends(runyard, code)
     limit, listed = document["stdout"].splitlines()

@@ -81,7 +81,18 @@ def test_the_processor_limit_is_said_only_where_it_was_measured() -> None:
 
 def test_what_its_children_used_is_not_what_its_own_limit_ended() -> None:
     assert judged(KILLED, cpu_s=9.0, main_cpu_s=0.1).reason is Reason.SIGNAL
-    assert judged(KILLED, cpu_s=9.0, main_cpu_s=1.2).limit == LimitHit("cpu_s", 1, 1.2)
+    assert judged(KILLED, cpu_s=9.0, main_cpu_s=2.1).limit == LimitHit("cpu_s", 1, 2.1)
+
+
+def test_a_kill_from_elsewhere_is_not_the_kernel_s_for_its_time() -> None:
+    assert judged(KILLED, cpu_s=1.2).reason is Reason.SIGNAL, "SIGKILL comes a second after"
+    assert judged(signal.SIGTERM, cpu_s=9.0).reason is Reason.SIGNAL
+
+
+def test_signals_without_a_name_have_one_that_can_be_read() -> None:
+    assert [signal_name(n) for n in (32, 33, 35, 60)] == [
+        "SIG32", "SIG33", "SIGRTMIN+1", "SIGRTMIN+26",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reason", [Reason.ASKED, Reason.HUNG_UP, Reason.RESTART])
