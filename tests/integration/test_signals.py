@@ -10,7 +10,7 @@ import pytest
 import pytest_twisted
 from quickly import quick_of
 from reference import run_plainly
-from slots import Slots
+from slots import Slots, until
 
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Outcome, Reason
@@ -87,3 +87,14 @@ async def test_python_s_own_ways_are_as_ever(slots: Slots, text: str) -> None:
     assert seen == (plain.code, plain.stdout)
     goes_on = number in HARMLESS | NO_TERMINAL | IGNORED_BY_PYTHON
     assert seen == ((0, b"went on\n") if goes_on else (-number, b""))
+
+
+@pytest.mark.parametrize("change", ["pass", "os.dup2(1, 0)", "os.close(0)"])
+@pytest_twisted.ensureDeferred
+async def test_where_it_is_is_told_to_us_or_to_nobody(slots: Slots, change: str) -> None:
+    job = slots.start(f"import os, time\n{change}\nprint('up')\ntime.sleep(0.5)")
+    await until(lambda: job._pipes["stdout"].measured > 0)
+    job.trace()
+    ending = await job.done
+    assert (ending.stdout, ending.stderr) == (b"up\n", b"")
+    assert bool(ending.told) is (change == "pass")
