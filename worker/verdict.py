@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 
@@ -22,11 +23,12 @@ CPU_SLACK_S = 0.25
 
 
 def signal_name(number: int) -> str:
-    """Give a signal's name; real-time signals without one are SIGRTMIN+N."""
+    """Give a signal's name; those without one are SIGRTMIN+N, or the C library's own SIG32, 33."""
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+        above = number - signal.SIGRTMIN
+        return f"SIGRTMIN+{above}" if above >= 0 else f"SIG{number}"
 
 
 def verdict(
@@ -138,13 +140,16 @@ def _limit(
         hit = LimitHit("output_bytes", limits.output_bytes, ending.measured)
         text = f"Its {ending.full} passed {limits.output_bytes} bytes, so it was stopped."
         return error, Reason.OUTPUT_LIMIT, text, hit
-    past = signal_text is not None or ending.wall_s > limits.wall_s
+    past = signal_text == "SIGKILL" or ending.wall_s > limits.wall_s
     if past and (stopped is Reason.TIMEOUT or ending.late):
         hit = LimitHit("wall_s", limits.wall_s, round(ending.wall_s, 3))
         text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
         return error, Reason.TIMEOUT, text, hit
-    if signal_text in ("SIGXCPU", "SIGKILL") and ending.cpu_s >= limits.cpu_s - CPU_SLACK_S:
-        hit = LimitHit("cpu_s", limits.cpu_s, round(ending.cpu_s, 3))
+    spent = ending.cpu_s if ending.main_cpu_s is None else ending.main_cpu_s
+    # The kernel sends SIGXCPU at the limit, and SIGKILL a second later (rlimits.py).
+    ends = {"SIGXCPU": limits.cpu_s, "SIGKILL": math.ceil(limits.cpu_s) + 1}
+    if spent >= ends.get(signal_text or "", math.inf) - CPU_SLACK_S:
+        hit = LimitHit("cpu_s", limits.cpu_s, round(spent, 3))
         text = f"It used more than its limit of {limits.cpu_s:g} s of processor time."
         return error, Reason.CPU_LIMIT, text, hit
     return None

@@ -40,6 +40,10 @@ class Ending:
         status: The wait status of the job's main process, as its parent got it.
         full: The stream that passed the cap ("stdout", "stderr"), or None.
         measured: Bytes that the full stream had when it was stopped.
+        cpu_s: Processor time of all its processes together.
+        main_cpu_s: That of its main process alone, which its limit is for; None where it is not
+            known by itself.
+        max_rss_bytes: The most memory that one of its processes had.
         late: Whether the slot itself ended it at the wall limit.
         forsaken: Whether the slot itself ended it because its lease was over.
         told: What its process told of its end, if it did; the process could forge it.
@@ -60,6 +64,7 @@ class Ending:
     forsaken: bool = False
     clean: bool = True
     told: bytes = b""
+    main_cpu_s: float | None = None
 
 
 class SandboxError(Exception):
