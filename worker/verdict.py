@@ -141,7 +141,7 @@ def _limit(
         text = f"Its {ending.full} passed {limits.output_bytes} bytes, so it was stopped."
         return error, Reason.OUTPUT_LIMIT, text, hit
     past = signal_text == "SIGKILL" or ending.wall_s > limits.wall_s
-    if past and (stopped is Reason.TIMEOUT or ending.late):
+    if past and signal_text != "SIGXCPU" and (stopped is Reason.TIMEOUT or ending.late):
         hit = LimitHit("wall_s", limits.wall_s, round(ending.wall_s, 3))
         text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
         return error, Reason.TIMEOUT, text, hit
