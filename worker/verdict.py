@@ -11,22 +11,22 @@ from runyard.protocols.checked import Checked
 from runyard.protocols.inspected import Record
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Usage
+from runyard.worker.causes import memory_limit, proven_limit, refused_limit
 from runyard.worker.inspect import caught_in, raised
 from runyard.worker.sandbox.interface import Ending
 
 MOST_DETAIL = 1024
 NO_PROGRAM = ("SyntaxError", "IndentationError", "TabError")
 """Without a frame, what was raised before the program began; one within it has frames."""
-CPU_SLACK_S = 0.25
-"""How far below the limit the measured time may be: the kernel counts the limit by its ticks."""
 
 
 def signal_name(number: int) -> str:
-    """Give a signal's name; real-time signals without one are SIGRTMIN+N."""
+    """Give a signal's name; those without one are SIGRTMIN+N, or the C library's own SIG32, 33."""
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+        above = number - signal.SIGRTMIN
+        return f"SIGRTMIN+{above}" if above >= 0 else f"SIG{number}"
 
 
 def verdict(
@@ -35,18 +35,20 @@ def verdict(
     """Judge an ending.
 
     `stopped` is why the worker had the job killed, None when it ended by itself. The order of proof
-    is: a cancel, a stream past its cap, the wall limit, the processor limit, the status. What the
-    process told of itself refines exit code 1, and decides nothing else.
+    is: a cancel, the limits (causes.py), the status. What the process told of itself refines exit
+    code 1 and what it was refused, and decides nothing else.
     """
     exit_code, signal_text = _status(ending.status)
-    cause = _cause(ending, limits, stopped, exit_code, signal_text)
-    outcome, reason, detail, limit = cause
+    outcome, reason, detail, limit = _cause(ending, limits, stopped, signal_text)
     error = None
     if reason is Reason.TIMEOUT:
         error = caught_in(ending.told, code, detail)
     elif outcome is not Outcome.CANCELLED:
         error = raised(ending.told)
-    if error is not None and reason is Reason.EXIT_CODE and exit_code == 1 and "type" in error:
+    refused = refused_limit(ending, limits, error) if reason is Reason.EXIT_CODE else None
+    if refused is not None:
+        reason, detail, limit = refused
+    elif error is not None and reason is Reason.EXIT_CODE and exit_code == 1 and "type" in error:
         reason, detail = _exception(error)
     elif error is not None and outcome is Outcome.SUCCESS:
         error = {"threads": error["threads"]} if error.get("threads") else None
@@ -107,56 +109,21 @@ def _status(status: int) -> tuple[int | None, str | None]:
     return os.WEXITSTATUS(status), None
 
 
-Cause = tuple[Outcome, Reason | None, str, LimitHit | None]
-
-
 def _cause(
-    ending: Ending,
-    limits: Limits,
-    stopped: Reason | None,
-    exit_code: int | None,
-    signal_text: str | None,
-) -> Cause:
-    error = Outcome.RUNTIME_ERROR
+    ending: Ending, limits: Limits, stopped: Reason | None, signal_text: str | None
+) -> tuple[Outcome, Reason | None, str, LimitHit | None]:
+    """Tell what the wait status and what was measured prove."""
     if stopped is not None and stopped is not Reason.TIMEOUT:
         return Outcome.CANCELLED, stopped, "It was stopped before its end.", None
-    hit = _limit(ending, limits, stopped, signal_text)
-    if hit is None and (signal_text is not None or exit_code):
-        hit = _memory(ending, limits)
+    hit = proven_limit(ending, limits, stopped, signal_text)
+    if hit is None and ending.status != 0:
+        hit = memory_limit(ending, limits)
     if hit is not None:
-        return hit
+        return Outcome.RUNTIME_ERROR, *hit
     if signal_text is not None:
-        return error, Reason.SIGNAL, f"It was ended by {signal_text}.", None
-    if exit_code:
-        return error, Reason.EXIT_CODE, f"It ended with exit code {exit_code}.", None
+        text = f"It was ended by {signal_text}."
+        return Outcome.RUNTIME_ERROR, Reason.SIGNAL, text, None
+    if ending.status != 0:
+        text = f"It ended with exit code {os.WEXITSTATUS(ending.status)}."
+        return Outcome.RUNTIME_ERROR, Reason.EXIT_CODE, text, None
     return Outcome.SUCCESS, None, "", None
-
-
-def _memory(ending: Ending, limits: Limits) -> Cause | None:
-    """Name memory where the kernel's own counter proves it."""
-    if not ending.oom_kills:
-        return None
-    measured = ending.peak_bytes if ending.peak_bytes is not None else limits.memory_bytes
-    hit = LimitHit("memory_bytes", limits.memory_bytes, measured)
-    text = f"It used more than its limit of {limits.memory_bytes} bytes of memory."
-    return Outcome.RUNTIME_ERROR, Reason.MEMORY_LIMIT, text, hit
-
-
-def _limit(
-    ending: Ending, limits: Limits, stopped: Reason | None, signal_text: str | None
-) -> Cause | None:
-    error = Outcome.RUNTIME_ERROR
-    if ending.full is not None:
-        hit = LimitHit("output_bytes", limits.output_bytes, ending.measured)
-        text = f"Its {ending.full} passed {limits.output_bytes} bytes, so it was stopped."
-        return error, Reason.OUTPUT_LIMIT, text, hit
-    past = signal_text is not None or ending.wall_s > limits.wall_s
-    if past and (stopped is Reason.TIMEOUT or ending.late):
-        hit = LimitHit("wall_s", limits.wall_s, round(ending.wall_s, 3))
-        text = f"It ran longer than its limit of {limits.wall_s:g} s and was stopped."
-        return error, Reason.TIMEOUT, text, hit
-    if signal_text in ("SIGXCPU", "SIGKILL") and ending.cpu_s >= limits.cpu_s - CPU_SLACK_S:
-        hit = LimitHit("cpu_s", limits.cpu_s, round(ending.cpu_s, 3))
-        text = f"It used more than its limit of {limits.cpu_s:g} s of processor time."
-        return error, Reason.CPU_LIMIT, text, hit
-    return None

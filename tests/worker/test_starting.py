@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,20 @@ def test_a_process_that_may_not_be_ended_is_no_crash() -> None:
         "child = subprocess.Popen(['/bin/sleep', '60'])\n"
         "real = os.kill\n"
         "def forbidden(pid, number): raise PermissionError\n"
-        "os.kill = forbidden\nprint(sweeping.sweep(0.1))\n"
-        "os.kill = real\nprint(sweeping.sweep(5.0))"
+        "os.kill = forbidden\nprint(sweeping.sweep(0.1, sweeping.Usage()))\n"
+        "os.kill = real\nprint(sweeping.sweep(5.0, sweeping.Usage()))"
     )
     assert in_a_child(code) == "False\nTrue\n"
+
+
+def test_a_signal_that_is_blocked_here_is_not_in_the_job() -> None:
+    code = (
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {15, 34})\n"
+        "given = dict(rlimits={}, uid=None, gid=None, cwd='/', env={},"
+        " argv=['/bin/grep', 'SigBlk', '/proc/self/status'])\n"
+        "pid, _ = starting.spawn(given, [0, 0, 0, 1, 2])\nos.waitpid(pid, 0)"
+    )
+    assert in_a_child(code).split() == ["SigBlk:", "0" * 16]
 
 
 def order(**more: object) -> dict[str, object]:
@@ -80,8 +91,9 @@ def test_a_machine_with_no_process_free_is_asked_again(monkeypatch: pytest.Monke
     assert len(tries) == 3
     assert open_now() == before
     monkeypatch.undo()
-    pid = starting.spawn(order(), [])
+    pid, began = starting.spawn(order(), [])
     assert os.waitpid(pid, 0)[1] == 0
+    assert 0 <= time.monotonic() - began < 60
 
 
 def test_what_stops_a_job_before_its_exec_comes_with_its_number() -> None:

@@ -58,6 +58,13 @@ def test_one_that_ended_by_itself_just_before_the_kill_did_not_time_out() -> Non
         assert judged(status, Reason.TIMEOUT, wall_s=2.01).reason is Reason.TIMEOUT, "too late"
 
 
+def test_a_death_of_its_own_at_that_moment_is_told_as_that() -> None:
+    assert judged(signal.SIGSEGV, Reason.TIMEOUT).signal == "SIGSEGV"
+    assert judged(signal.SIGSEGV, Reason.TIMEOUT).reason is Reason.SIGNAL
+    both = judged(signal.SIGXCPU, Reason.TIMEOUT, wall_s=2.0, cpu_s=1.0)
+    assert both.reason is Reason.CPU_LIMIT, "we kill by SIGKILL only"
+
+
 def test_output_past_the_cap_is_never_success() -> None:
     for status in (0, KILLED):
         ended = judged(status, full="stdout", stdout_truncated=True, measured=4096)
@@ -72,6 +79,22 @@ def test_the_processor_limit_is_said_only_where_it_was_measured() -> None:
     assert judged(KILLED, cpu_s=2.0).limit == LimitHit("cpu_s", 1, 2.0)
     assert judged(signal.SIGXCPU, cpu_s=0.2).reason is Reason.SIGNAL, "it raised that itself"
     assert judged(KILLED, cpu_s=0.2).reason is Reason.SIGNAL
+
+
+def test_what_its_children_used_is_not_what_its_own_limit_ended() -> None:
+    assert judged(KILLED, cpu_s=9.0, main_cpu_s=0.1).reason is Reason.SIGNAL
+    assert judged(KILLED, cpu_s=9.0, main_cpu_s=2.1).limit == LimitHit("cpu_s", 1, 2.1)
+
+
+def test_a_kill_from_elsewhere_is_not_the_kernel_s_for_its_time() -> None:
+    assert judged(KILLED, cpu_s=1.2).reason is Reason.SIGNAL, "SIGKILL comes a second after"
+    assert judged(signal.SIGTERM, cpu_s=9.0).reason is Reason.SIGNAL
+
+
+def test_signals_without_a_name_have_one_that_can_be_read() -> None:
+    assert [signal_name(n) for n in (32, 33, 35, 60)] == [
+        "SIG32", "SIG33", "SIGRTMIN+1", "SIGRTMIN+26",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reason", [Reason.ASKED, Reason.HUNG_UP, Reason.RESTART])

@@ -1,6 +1,6 @@
 """The slot's helper process: starts one job at a time, sees its end, leaves nothing behind.
 
-It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library and the three
+It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library and the four
 modules beside it only, and no user code ever runs in it. Being a child subreaper, it inherits every
 process that a job orphans, so "no child is left" means that nothing of the job is left, whatever it
 did with sessions and forks.
@@ -22,17 +22,21 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any
 
+# What this process holds when it forks shows in what a small task is said to have used: what is
+# only for the type checker is not imported, here and in the modules beside.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runyard.worker.sandbox import removal, starting, sweeping
+    from typing import Any
+
+    from runyard.worker.sandbox import folders, removal, starting, sweeping
 else:  # run by path and isolated: nothing but the standard library is on the path
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    import folders
     import removal
     import starting
     import sweeping
@@ -45,7 +49,6 @@ TRACE_SIGNAL = 60
 MEMORY_FILE = "/memfd:runyard"  # as inputs.py names it
 GRACE_S = 2.0
 KILL_S = 10.0
-TIDY_S = 0.02
 LAST_TIDY_S = 3.0
 CLEAR_AGAIN_S = 1.0
 
@@ -68,83 +71,6 @@ def send(channel: socket.socket, packet: dict[str, Any]) -> None:
     """Tell the worker; one that is gone is noticed when we read."""
     with contextlib.suppress(OSError):
         channel.send(json.dumps(packet).encode())
-
-
-def furnish(order: dict[str, Any], code: int) -> None:
-    """Make the job's folder: the program, an empty tmp, links to the operator's task files."""
-    cwd = order["cwd"]
-    try:
-        os.mkdir(cwd, 0o700)
-    except OSError:  # where tasks are this same user, one may have spoilt the slot's folder
-        clear(os.path.dirname(cwd))
-        os.mkdir(cwd, 0o700)
-    os.mkdir(os.path.join(cwd, "tmp"), 0o700)
-    program = os.path.join(cwd, order["program"])
-    with open(program, "wb") as target, os.fdopen(os.dup(code), "rb") as source:
-        shutil.copyfileobj(source, target)
-    for name, path in order["task_files"]:
-        os.symlink(path, os.path.join(cwd, name))
-    if order["uid"] is not None:
-        for path in (program, os.path.join(cwd, "tmp"), cwd):
-            os.chown(path, order["uid"], order["gid"])
-
-
-def aside_of(folder: str) -> str:
-    """Name the folder, beside a slot's own, that holds what is still to be removed."""
-    return f"{folder}.gone"
-
-
-def put_aside(path: str, slot: str) -> None:
-    """Move a folder out of the way, however much it holds. Raises OSError; none there is well."""
-    aside = aside_of(slot)
-    os.makedirs(aside, 0o700, exist_ok=True)
-    removal.own(path)
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path, os.path.join(aside, f"{os.getpid()}-{time.monotonic_ns()}"))
-
-
-def discard(order: dict[str, Any]) -> None:
-    """Remove the job's folder where it holds only what we made, or else put it aside."""
-    cwd = order["cwd"]
-    try:
-        for name in (order["program"], *(name for name, _ in order["task_files"])):
-            os.unlink(os.path.join(cwd, name))
-        os.rmdir(os.path.join(cwd, "tmp"))
-        os.rmdir(cwd)
-    except OSError:
-        try:
-            put_aside(cwd, os.path.dirname(cwd))
-        except OSError as error:
-            complain(f"{cwd} cannot be put aside: {error}")
-
-
-def clear(folder: str) -> bool:
-    """Make the slot's folder anew, whatever an earlier helper left there; whether that worked."""
-    try:
-        put_aside(folder, folder)
-        os.mkdir(folder)
-        os.chmod(folder, 0o711)  # noqa: S103 (tasks enter it, and cannot list it)
-    except OSError as error:
-        complain(f"{folder} cannot be made: {error}")
-        return False
-    return True
-
-
-def tidy(channel: socket.socket, folder: str) -> None:
-    """Remove what was put aside until a packet waits; a little each time even so."""
-    poll = select.poll()
-    poll.register(channel, select.POLLIN)
-    until = time.monotonic() + TIDY_S
-    with contextlib.suppress(OSError):
-        for _ in removal.emptying(aside_of(folder)):
-            if time.monotonic() > until and poll.poll(0):
-                return
-
-
-def complain(text: str) -> None:
-    """Write a line to the worker's log."""
-    with contextlib.suppress(OSError):
-        os.write(2, f"a slot's helper: {text}\n".encode("utf-8", "replace"))
 
 
 def watch(channel: socket.socket, pid: int, order: dict[str, Any]) -> set[str]:
@@ -202,42 +128,51 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
     with os.fdopen(os.dup(descriptors[0]), "rb") as file:
         order = json.load(file)
     try:
-        furnish(order, descriptors[1])
-        pid = starting.spawn(order, descriptors)
+        folders.furnish(order, descriptors[1])
+        pid, began = starting.spawn(order, descriptors)
     except OSError as error:
         send(channel, {"failed": str(error)[:500]})
-        discard(order)
+        folders.discard(order)
         return True
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
     send(channel, {"started": pid})
-    began = time.monotonic()
     seen = watch(channel, pid, order)
-    _, status, usage = os.wait4(pid, 0)
-    wall = time.monotonic() - began
-    clean = sweeping.sweep(KILL_S)
+    ended = reaped(pid, began)
     if "gone" not in seen:
-        send(
-            channel,
-            {
-                "ended": status, "wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime,
-                "max_rss_bytes": usage.ru_maxrss * 1024, "clean": clean, "late": "late" in seen,
-                "forsaken": "forsaken" in seen,
-            },
-        )  # fmt: skip
-    discard(order)
-    return "gone" not in seen and clean
+        send(channel, ended | {"late": "late" in seen, "forsaken": "forsaken" in seen})
+    folders.discard(order)
+    return "gone" not in seen and ended["clean"]
+
+
+def reaped(pid: int, began: float) -> dict[str, Any]:
+    """Reap the job's main process, which has ended, and every other one of it; say what was seen.
+
+    Gives its status, whether all are gone, and what they used: all of them together, orphans and
+    those that nobody waited for among them, and the main process by itself.
+    """
+    usage = sweeping.Usage()
+    waited_for_s = sweeping.waited_for_s(pid)
+    _, status, used = os.wait4(pid, 0)
+    wall_s = time.monotonic() - began
+    usage.add(used)
+    main_cpu_s = max(0.0, usage.cpu_s - waited_for_s)
+    clean = sweeping.sweep(KILL_S, usage)
+    return {
+        "ended": status, "wall_s": wall_s, "cpu_s": usage.cpu_s, "main_cpu_s": main_cpu_s,
+        "max_rss_bytes": usage.max_rss_bytes, "clean": clean,
+    }  # fmt: skip
 
 
 def serve(channel: socket.socket, folder: str) -> None:
     """Run jobs until the worker is gone, or one job's processes will not go."""
-    while not clear(folder):
+    while not folders.clear(folder):
         if select.select([channel], [], [], CLEAR_AGAIN_S)[0]:
             return  # its end, or a job that came early: better failed than kept waiting
     send(channel, {"ready": True})
     while True:
-        tidy(channel, folder)
+        folders.tidy(channel, folder)
         packet, descriptors = receive(channel)
         if packet is None:
             return
@@ -257,7 +192,7 @@ def main() -> None:
     os.umask(0o077)
     serve(channel, sys.argv[2])
     until = time.monotonic() + LAST_TIDY_S
-    removal.remove(aside_of(sys.argv[2]), lambda: time.monotonic() < until)
+    removal.remove(folders.aside_of(sys.argv[2]), lambda: time.monotonic() < until)
 
 
 if __name__ == "__main__":

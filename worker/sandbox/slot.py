@@ -127,7 +127,7 @@ class Slot:
         job = SlotJob(self.reactor, self, inputs, limits.output_bytes, started)
         try:
             if self._meter is not None:
-                self._meter.begin(limits, self.kill)
+                self._meter.begin(limits, job.end_for_cpu)
             self._channel.send_packet({"run": attempt}, [*inputs.descriptors, *job.write_ends])
         except OSError as error:
             job.done.addErrback(lambda _: None)

@@ -47,6 +47,7 @@ class SlotJob:
     ) -> None:
         self.done: Deferred[Ending] = Deferred()
         self.running = False
+        self.over_cpu = False
         self._slot = slot
         self._started = started
         self._folder = inputs.folder
@@ -84,6 +85,12 @@ class SlotJob:
     def kill(self) -> None:
         """End every process of the job now."""
         if not self._finished:
+            self._slot.kill()
+
+    def end_for_cpu(self) -> None:
+        """End it: all its processes together have used the processor time that it may."""
+        if not self._finished:
+            self.over_cpu = True
             self._slot.kill()
 
     def renew(self, seconds: float) -> None:
@@ -129,12 +136,15 @@ class SlotJob:
                 measured=pipes[full].measured if full is not None else 0,
                 wall_s=packet["wall_s"],
                 cpu_s=packet["cpu_s"],
+                main_cpu_s=packet["main_cpu_s"],
                 max_rss_bytes=packet["max_rss_bytes"],
                 late=packet["late"],
                 forsaken=packet["forsaken"],
                 clean=packet["clean"],
                 oom_kills=packet.get("oom_kills", 0),
                 pids_refused=packet.get("pids_refused", 0),
+                over_cpu=self.over_cpu,
+                disk_full=packet.get("disk_full", False),
                 peak_bytes=packet.get("peak_bytes"),
                 told=self._said.take(self._folder),
             )

@@ -9,7 +9,10 @@ import os
 import resource
 import signal
 import time
-from typing import Any
+
+FALSE: bool = False
+if FALSE:  # for the type checker alone
+    from typing import Any
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MAX_DESCRIPTORS = 4096
@@ -19,8 +22,10 @@ PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
-def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
-    """Fork the job; give its pid. A machine that has no process free is asked again for a while.
+def spawn(order: dict[str, Any], descriptors: list[int]) -> tuple[int, float]:
+    """Fork the job; give its pid, and when that was by the monotonic clock.
+
+    A machine that has no process free is asked again for a while.
 
     Raises:
         OSError: what stopped it before its exec.
@@ -33,9 +38,9 @@ def spawn(order: dict[str, Any], descriptors: list[int]) -> int:
     return _spawn(order, descriptors)
 
 
-def _spawn(order: dict[str, Any], descriptors: list[int]) -> int:
+def _spawn(order: dict[str, Any], descriptors: list[int]) -> tuple[int, float]:
     report, write_end = os.pipe()
-    launcher = os.getpid()
+    launcher, began = os.getpid(), time.monotonic()
     try:
         pid = os.fork()
         if pid == 0:
@@ -51,7 +56,7 @@ def _spawn(order: dict[str, Any], descriptors: list[int]) -> int:
         os.waitpid(pid, 0)
         number, text = json.loads(trouble)
         raise OSError(number, text) if number else OSError(text)
-    return pid
+    return pid, began
 
 
 def _child(order: dict[str, Any], descriptors: list[int], launcher: int, write_end: int) -> None:
@@ -72,6 +77,8 @@ def _become(order: dict[str, Any], descriptors: list[int], launcher: int) -> Non
         os.dup2(source, target)
     os.closerange(REPORT + 1, MAX_DESCRIPTORS)
     _be_the_first_to_go()
+    # Exec keeps what is blocked: whoever started the worker may have blocked some.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name, (soft, hard) in order["rlimits"].items():
         _limit(getattr(resource, name), soft, hard)
     if order["uid"] is not None:

@@ -130,7 +130,7 @@ def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
         channel, ended=status, wall_s=wall_s, clean=clean,
         cpu_s=max(0.0, usage.ru_utime + usage.ru_stime - float(spent)),
         max_rss_bytes=usage.ru_maxrss * 1024,
-        late="late" in seen, forsaken="forsaken" in seen,
+        late="late" in seen, forsaken="forsaken" in seen, disk_full=full("/tmp"),  # noqa: S108
     )  # fmt: skip
     return 0
 
@@ -168,6 +168,12 @@ def watch(channel: Any, pid: int, wall_s: float, lease_s: float) -> set[str]:
         elif not ready:
             seen.add(min(ends, key=ends.__getitem__))
         os.kill(pid, signal.SIGKILL)
+
+
+def full(folder: str) -> bool:
+    """Say whether there is no room left, in bytes or in names."""
+    found = os.statvfs(folder)
+    return found.f_bavail == 0 or found.f_favail == 0
 
 
 def trace(pid: int) -> None:
