@@ -22,13 +22,12 @@ def proven_limit(
 ) -> Hit | None:
     """Name the limit for which a task was ended, whatever became of it by itself.
 
-    In the order of proof: a stream past its cap, processor time, the wall limit, memory.
+    In the order of proof: a stream past its cap, what only processor time ends, the wall limit,
+    and a SIGKILL where the kernel would have sent one.
     """
-    return (
-        _output(ending, limits)
-        or _cpu(ending, limits, signal_text)
-        or _wall(ending, limits, stopped, signal_text)
-    )
+    cpu = _cpu(ending, limits, signal_text)
+    sure = cpu if ending.over_cpu or signal_text == "SIGXCPU" else None
+    return _output(ending, limits) or sure or _wall(ending, limits, stopped, signal_text) or cpu
 
 
 def memory_limit(ending: Ending, limits: Limits) -> Hit | None:
@@ -77,7 +76,8 @@ def _cpu(ending: Ending, limits: Limits, signal_text: str | None) -> Hit | None:
         return None
     if signal_text is None:  # it ended by itself before the kill
         return None
-    hit = LimitHit("cpu_s", limits.cpu_s, round(max(spent, ending.cpu_s), 3))
+    measured = ending.cpu_s if ending.over_cpu else spent
+    hit = LimitHit("cpu_s", limits.cpu_s, round(measured, 3))
     text = f"It used more than its limit of {limits.cpu_s:g} s of processor time."
     return Reason.CPU_LIMIT, text, hit
 

@@ -79,17 +79,18 @@ class JailPlan:
         """The interpreter that the zygotes are."""
         return next(each for each in self.interpreters if each.name == "python")
 
-    def order(self, job: Job, *, memory: bool) -> bytes:
+    def order(self, job: Job, *, grouped: bool) -> bytes:
         """Give a job's order to its child.
 
-        `memory` says whether its memory is to be bounded a process at a time, where no control
-        group bounds it.
+        `grouped` says whether a control group bounds memory and processes, of all of it together
+        and with a counter of what it refused: then these limits are not a process's too.
         """
         limits = job.limits
         named = rlimits(limits, slots=1, own_uid=False)
-        named["RLIMIT_NPROC"] = (limits.processes + 1, limits.processes + 1)  # and its keeper
-        if not memory:
+        if grouped:
             del named["RLIMIT_DATA"]
+        else:
+            named["RLIMIT_NPROC"] = (limits.processes + 1, limits.processes + 1)  # and its keeper
         numbers = [(getattr(resource, name), *both) for name, both in named.items()]
         env = environment.of(job)
         interpreter = next(each for each in self.interpreters if each.name == job.language)
@@ -105,4 +106,4 @@ class JailPlan:
         """Give an order for the self-attack."""
         limits = Limits(processes=PROBE_PROCESSES)
         job = Job("probe", "python", b"", b"", args, (), limits, limits.wall_s)
-        return self.order(job, memory=True)
+        return self.order(job, grouped=False)

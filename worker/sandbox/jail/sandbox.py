@@ -80,7 +80,7 @@ class JailSandbox:
         if slot is None:
             raise SandboxError("no slot is ready")
         try:
-            order = self._plan.order(job, memory=self._meters is None)
+            order = self._plan.order(job, grouped=self._meters is not None)
             inputs = make_inputs(order, job.code, job.stdin, FOLDER)
             try:
                 running = slot.run(job.attempt, inputs, job.limits, started)
