@@ -81,7 +81,7 @@ class Egress(Factory):
             side.abort()
         return DeferredList(gone).addCallback(lambda _: None)
 
-    def buildProtocol(self, addr: IAddress | None) -> TaskSide:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> TaskSide:
         """Make the protocol of a connection; pause where that was the last one for now."""
         side = TaskSide(self)
         self._sides.add(side)

@@ -63,6 +63,6 @@ class OutsideFactory(Factory):
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
 
-    def buildProtocol(self, addr: IAddress | None) -> Outside:  # type: ignore[override]
+    def buildProtocol(self, addr: IAddress | None) -> Outside:
         """Make it."""
         return Outside(self._inside)

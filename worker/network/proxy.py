@@ -170,9 +170,11 @@ class TaskSide(Protocol):
         self._early = [ask.rest]
         self._stop_timer()  # the dialling has bounds of its own
         self.transport.pauseProducing()
-        self._dialling = self._house.dial(ask.target, OutsideFactory(self))
-        self._dialling.addCallbacks(self._join, self._not_joined, (ask,), None, (ask,))
-        self._dialling.addErrback(self._broken)
+        dialling = self._dialling = self._house.dial(ask.target, OutsideFactory(self))
+        dialling.addCallbacks(
+            self._join, self._not_joined, callbackArgs=(ask,), errbackArgs=(ask,)
+        )
+        dialling.addErrback(self._broken)
 
     def _join(self, outside: Outside, ask: Ask) -> None:
         self._dialling = None
