@@ -141,7 +141,8 @@ v5 = ask(five(3, named(name), port) + plain, 24)
 codes = [
     ask(five(kind, address, port), 12)[3]
     for kind, address in [
-        (1, bytes([127, 0, 0, 1])), (4, bytes(15) + b"\\1"), (4, bytes(10) + b"\\xff\\xff\\x7f\\0\\0\\1"),
+        (1, bytes([127, 0, 0, 1])), (4, bytes(15) + b"\\1"),
+        (4, bytes(10) + b"\\xff\\xff\\x7f\\0\\0\\1"),
         (3, named(b"127.1")), (3, named(b"none.test")),
     ]
 ]
@@ -184,7 +185,7 @@ request = b"GET http://%b:%d/ HTTP/1.1\\r\\n\\r\\n" % (NAME.encode(), PLAIN)
 answers = 0
 for talk in talks:
     talk.sendall(request)
-    answers += talk.recv(12) == b"HTTP/1.0 200"
+    answers += talk.recv(12) == b"HTTP/1.1 200"
     talk.close()
 say(answers)
 """)

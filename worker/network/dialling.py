@@ -123,7 +123,7 @@ def _unreached(address: Address, port: int, error: Exception) -> Unreached:
     number = getattr(error, "osError", None) or getattr(error, "errno", None)
     if isinstance(error, failed.ConnectionRefusedError):
         return Unreached(Why.NO_LISTENER, f"{place} refuses connections")
-    if isinstance(error, failed.TimeoutError):
+    if isinstance(error, (failed.TimeoutError, failed.TCPTimedOutError)):
         return Unreached(Why.TIMEOUT, f"{place} did not answer in time")
     if number in _NO_NETWORK:
         return Unreached(Why.NO_NETWORK, f"this worker has no network to {place}")

@@ -171,9 +171,7 @@ class TaskSide(Protocol):
         self._stop_timer()  # the dialling has bounds of its own
         self.transport.pauseProducing()
         dialling = self._dialling = self._house.dial(ask.target, OutsideFactory(self))
-        dialling.addCallbacks(
-            self._join, self._not_joined, callbackArgs=(ask,), errbackArgs=(ask,)
-        )
+        dialling.addCallbacks(self._join, self._not_joined, callbackArgs=(ask,), errbackArgs=(ask,))
         dialling.addErrback(self._broken)
 
     def _join(self, outside: Outside, ask: Ask) -> None:
@@ -254,7 +252,8 @@ class TaskSide(Protocol):
 
     def _end_after(self, seconds: float) -> None:
         self._stop_timer()
-        self._timer = self._house.clock.callLater(seconds, self._quiet, seconds)
+        if not self.gone.called:  # a transport may end within the call that ends it
+            self._timer = self._house.clock.callLater(seconds, self._quiet, seconds)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():

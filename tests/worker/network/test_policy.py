@@ -225,7 +225,8 @@ def test_mail_is_not_open() -> None:
 @pytest.mark.parametrize(
     "rule",
     [
-        "", ":", ":80", "host", "host:", "host:0", "host:65536", "host:x", "host:-1", "host:\uff18\uff10",
+        "", ":", ":80", "host", "host:", "host:0", "host:65536", "host:x", "host:-1",
+        "host:\uff18\uff10",
         "host:080808", "127.1:80", "0x7f.1:80", "2130706433:80", "*.test:80", "10.0.0.1/8",
         "10.0.0.0/33", "10.0.0.0/8:", "[::1", "[::1]80", "[::1]:", "fe80::1%eth0", "a b:80",
         "http://x:80", "user@host:80", "::1/0", "host/8", "host/8:80",
