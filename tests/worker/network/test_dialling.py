@@ -77,6 +77,14 @@ def test_at_most_four_addresses_are_tried(benches: list[Bench]) -> None:
     assert len(bench.dialled) == 4
 
 
+def test_an_answer_with_a_zone_is_none(benches: list[Bench]) -> None:
+    bench = bench_of(benches, ["2606:4700::1111%1"])
+    task = bench.connect()
+    task.protocol.dataReceived(CONNECT)
+    assert b"runyard: site.test has no address\n" in task.value()
+    assert bench.dialled == []
+
+
 def test_a_mapped_answer_is_dialled_as_what_it_is(benches: list[Bench]) -> None:
     bench = bench_of(benches, [f"::ffff:{PUBLIC}"])
     bench.joined(CONNECT)
@@ -164,6 +172,7 @@ async def test_names_are_resolved_in_threads_a_few_at_a_time() -> None:
 
     resolver = ThreadedResolver(reactor, look, most=2)
     answers = [resolver(str(n)) for n in range(4)]
+    assert resolver._busy == 2
     gates[0].set()
     assert await answers[0] == ["8.8.8.0"]
     answers[1].cancel()  # its thread still counts
