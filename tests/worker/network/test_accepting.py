@@ -31,7 +31,8 @@ class Failing:
 
 @pytest.mark.parametrize(
     ("number", "pauses"),
-    [(errno.EMFILE, True), (errno.ENOBUFS, True), (errno.EAGAIN, False), (errno.ECONNABORTED, False)],
+    [(errno.EMFILE, True), (errno.ENOBUFS, True), (errno.EAGAIN, False),
+     (errno.ECONNABORTED, False)],
 )  # fmt: skip
 def test_without_a_descriptor_it_waits_and_tries_again(number: int, pauses: bool) -> None:
     reactor: Any = MemoryReactorClock()
