@@ -8,6 +8,7 @@ FOLDERS = {
     "runyard.sched": "sched",
     "runyard.worker": "worker",
     "runyard.worker.formats": "worker/formats",
+    "runyard.worker.network": "worker/network",
     "runyard.worker.sandbox": "worker/sandbox",
     "runyard.worker.sandbox.jail": "worker/sandbox/jail",
     "runyard.worker.sandbox.kernel": "worker/sandbox/kernel",
