@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from twisted.internet.task import deferLater
 
 from runyard.protocols.limits import Limits
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.sandbox.cgroups import finding
+from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Ending, Job
+from runyard.worker.sandbox.jail.making import JailPlan
+from runyard.worker.sandbox.jail.metering import Meters
+from runyard.worker.sandbox.jail.sandbox import JailSandbox
+from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE
 from runyard.worker.sandbox.plain import PlainSandbox
 from runyard.worker.sandbox.runtimes import find_interpreters, task_account
 
@@ -26,13 +33,26 @@ ACCOUNT = task_account()
 INTERPRETERS = find_interpreters([], ACCOUNT)
 
 
-class Slots:
-    """A started sandbox of two slots."""
+ROOT = os.geteuid() == 0
+JAIL = FULL if ROOT else NAMESPACES
+"""The best level that these tests can have, if this system allows it at all."""
+LEVELS = (NONE, JAIL)
 
-    def __init__(self, state: Path, task_files: tuple[tuple[str, str], ...] = ()) -> None:
+
+class Slots:
+    """A started sandbox of two slots, at a level."""
+
+    sandbox: Any
+
+    def __init__(
+        self, state: Path, task_files: tuple[tuple[str, str], ...] = (), level: str = NONE
+    ) -> None:
         self.jobs = JobsFolder(reactor, state)
         self.jobs.make()
-        self.sandbox = PlainSandbox(reactor, 2, self.jobs, INTERPRETERS, ACCOUNT, task_files)
+        if level == NONE:
+            self.sandbox = PlainSandbox(reactor, 2, self.jobs, INTERPRETERS, ACCOUNT, task_files)
+        else:
+            self.sandbox = jails(state, self.jobs, level)
         self.sandbox.start()
 
     def start(
@@ -51,6 +71,15 @@ class Slots:
     def helpers(self) -> list[psutil.Process]:
         children = psutil.Process().children()
         return [c for c in children if c.status() != psutil.STATUS_ZOMBIE]
+
+
+def jails(state: Path, jobs: JobsFolder, level: str, task_files: str | None = None) -> JailSandbox:
+    plan = JailPlan(INTERPRETERS, task_files, 0x6F000000 if ROOT else None)
+    if level == NAMESPACES:
+        return JailSandbox(reactor, 2, jobs, plan)
+    base, _ = finding.look()
+    base, _ = finding.prepare(base, [os.getpid()])
+    return JailSandbox(reactor, 2, jobs, plan, Meters(reactor, base, Instance(str(state))))
 
 
 def marked(marker: str) -> list[int]:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from programs import PROGRAMS
 from reference import Seen, normal, run_plainly
-from slots import Slots, reactor
+from slots import LEVELS, Slots, reactor
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -30,9 +30,11 @@ ALWAYS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slots]:
-    made = Slots(tmp_path_factory.mktemp("plain"))
+@pytest.fixture(scope="module", params=LEVELS)
+def slots(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Slots]:
+    made = Slots(tmp_path_factory.mktemp("plain"), level=request.param)
     yield made
     pytest_twisted.blockon(made.sandbox.stop())
     pytest_twisted.blockon(made.jobs.remove())

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import pytest_twisted
-from slots import Slots, until
+from slots import LEVELS, Slots, until
 
 PACED = """
-import os, sys
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 print("first", flush=True)
 print("oops", file=sys.stderr, flush=True)
-while not os.path.exists("tmp/go"): os.sched_yield()
+signal.sigwait([signal.SIGUSR1])
 print("second", flush=True)
 """
 
 
-@pytest.fixture
-def slots(tmp_path: Path) -> Any:
-    made = Slots(tmp_path)
+def blocks(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(mask.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)
+
+
+@pytest.fixture(params=LEVELS)
+def slots(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    made = Slots(tmp_path, level=request.param)
     yield made
     pytest_twisted.blockon(made.sandbox.stop())
     pytest_twisted.blockon(made.jobs.remove())
@@ -39,8 +48,9 @@ async def test_what_a_job_writes_is_there_while_it_runs_from_any_offset(slots: S
     assert not job.done.called
     job.watch(None)
     count = len(grown)
-    (folder,) = slots.jobs.path.glob("*/*/tmp")
-    (folder / "go").touch()
+    waiting = [each for each in psutil.Process().children(recursive=True) if blocks(each.pid)]
+    for each in waiting:
+        each.send_signal(signal.SIGUSR1)
     ending = await job.done
     assert ending.stdout == b"first\nsecond\n"
     assert len(grown) == count

@@ -166,7 +166,8 @@ def test_the_worker_of_a_killed_scheduler_is_adopted_by_the_next_one(
 def test_a_local_worker_that_is_left_alone_ends_itself(tmp_path: Path) -> None:
     make_keys(tmp_path / "keys")
     worker = Daemon(
-        "worker", "--local", "--allow-unsandboxed", "--isolation=none", "--slots=2", "--alone-timeout=0.5",
+        "worker", "--local", "--allow-unsandboxed", "--isolation=none", "--slots=2",
+        "--alone-timeout=0.5",
         f"--state={tmp_path}", f"--listen=unix:{tmp_path / 'socket'}:mode=600",
     )  # fmt: skip
     try:

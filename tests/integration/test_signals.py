@@ -10,7 +10,7 @@ import pytest
 import pytest_twisted
 from quickly import quick_of
 from reference import run_plainly
-from slots import Slots, until
+from slots import LEVELS, Slots, until
 
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Outcome, Reason
@@ -37,9 +37,11 @@ IGNORED_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
 TRACE_SIGNAL = 60
 
 
-@pytest.fixture(scope="module")
-def slots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slots]:
-    made = Slots(tmp_path_factory.mktemp("signals"))
+@pytest.fixture(scope="module", params=LEVELS)
+def slots(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Slots]:
+    made = Slots(tmp_path_factory.mktemp("signals"), level=request.param)
     yield made
     pytest_twisted.blockon(made.sandbox.stop())
     pytest_twisted.blockon(made.jobs.remove())
