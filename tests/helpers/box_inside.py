@@ -33,7 +33,7 @@ NEW_USER, NEW_PIDS, NEW_NET, NEW_GROUPS = 0x10000000, 0x20000000, 0x40000000, 0x
 NEEDLESS = (9, 16, 17, 20, 22, 25, 26, 30, 32, 33, 34, 35, 36)
 """Capabilities over the whole machine that no worker needs: modules, raw I/O, boot, clock, logs."""
 CAP_MKNOD = 27
-GRACE_S = 2.0
+GRACE_S = 1.0
 BROKEN = 125
 
 
