@@ -1,6 +1,7 @@
 # mypy: ignore-errors
 """Looks for what belongs to the worker: environment, descriptors, memory."""
-import gc
+import gc, re
+PATTERN = re.compile(rb"RUNYARD_ATTACK_SECRET=[0-9a-f]{32}")
 say("environment", sorted(os.environ.items()))
 for name in os.listdir("/proc/self/fd"):
     try:
@@ -24,7 +25,5 @@ with open("/proc/self/mem", "rb", 0) as memory:
             data = memory.read(min(last - first, 64 << 20))
         except (OSError, ValueError, OverflowError):
             continue
-        wanted = b"RUNYARD_ATTACK_" + b"SECRET="
-        where = data.find(wanted)
-        if where >= 0:
-            reached("secret in memory", data[where:where + 60])
+        for found in PATTERN.findall(data):
+            reached("secret in memory", found)

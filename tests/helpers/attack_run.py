@@ -28,6 +28,7 @@ from runyard.worker.sandbox.interface import Job
 CENSUS = (FOLDER / "peers" / "census.py").read_bytes()
 VICTIM = (FOLDER / "peers" / "victim.py").read_bytes()
 PATIENCE_S = 10.0
+SETTLED_S = 0.3
 VICTIM_S = 300.0
 
 
@@ -76,7 +77,7 @@ class Arena:
         self._census = await self._count()
         again = await self._count()
         assert again == self._census, f"the census is not stable: {_differences(self._census, again)}"
-        self._before = look()
+        self._before = await self._settled()
 
     async def close(self) -> None:
         """End the victim and the bait; the sandbox is its owner's to stop."""
@@ -158,6 +159,16 @@ class Arena:
         return [f"the neighbour: {line}" for line in wrong[:3]] or (
             [] if said else ["the neighbour says nothing"]
         )
+
+    async def _settled(self) -> View:
+        """Look around when the sandbox has made itself ready for the next task."""
+        view, until = look(), time.monotonic() + PATIENCE_S
+        while True:
+            await deferLater(self._reactor, SETTLED_S)
+            now = look()
+            if now == view or time.monotonic() > until:
+                return now
+            view = now
 
     async def _around(self) -> list[str]:
         """Wait until the box looks as before, as far as it does."""
