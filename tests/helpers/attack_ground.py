@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import psutil
 from attrs import frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Factory, Protocol as Connection
+from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Protocol as Connection
 
 from runyard.worker.sandbox.interface import Sandbox
 

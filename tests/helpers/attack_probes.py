@@ -31,6 +31,7 @@ FRIEND = (
     "    except OSError:\n"
     "        pass\n"
 )
+CONNECTS = "import socket\nsocket.create_connection(('127.0.0.1', int(os.environ['HOST_PORT'])))"
 PROBES = (
     _probe("calm", "say('nothing')"),
     _probe("claims", "reached('a claim')"),
@@ -40,7 +41,7 @@ PROBES = (
     _probe("late", "time.sleep(600)", TIME, ""),
     _probe("mistaken", "undefined_name", FAILS, ""),
     _probe("reads_bait", "say(read(os.environ['HOST_FILE']))"),
-    _probe("connects", "import socket\nsocket.create_connection(('127.0.0.1', int(os.environ['HOST_PORT'])))"),
+    _probe("connects", CONNECTS),
     _probe("leaves_file", "write('/dev/shm/ry_left', b'x', os.O_WRONLY | os.O_CREAT)"),
     _probe("nudges_neighbour", FRIEND),
     _probe("calm_again", "say('nothing')"),

@@ -76,7 +76,9 @@ class Arena:
         await self._meet()
         self._census = await self._count()
         again = await self._count()
-        assert again == self._census, f"the census is not stable: {_differences(self._census, again)}"
+        assert again == self._census, (
+            f"the census is not stable: {_differences(self._census, again)}"
+        )
         self._before = await self._settled()
 
     async def close(self) -> None:
@@ -96,7 +98,9 @@ class Arena:
         wrong += await self._neighbour()
         wrong += await self._around()
         visits = self._bait.taken()
-        wrong += [f"{visits} connections to the outside came"] * (visits > 0 and level in attack.holds)
+        wrong += [f"{visits} connections to the outside came"] * (
+            visits > 0 and level in attack.holds
+        )
         if self._subject.recycled() == recycled and self._subject.keepers() != keepers:
             wrong.append(f"helpers changed: {sorted(keepers)} {sorted(self._subject.keepers())}")
         return Result(attack.name, tuple(wrong), seen.ended, round(seen.took_s, 3))
@@ -180,7 +184,12 @@ class Arena:
         return []
 
     async def _task(
-        self, code: bytes, limits: Limits, args: tuple[str, ...], env: tuple[tuple[str, str], ...], stdin: bytes
+        self,
+        code: bytes,
+        limits: Limits,
+        args: tuple[str, ...],
+        env: tuple[tuple[str, str], ...],
+        stdin: bytes,
     ) -> Ended:
         done: Deferred[Ended] = Deferred()
         await self._begin(code, limits, args, env, stdin, done.callback)

@@ -85,7 +85,7 @@ def inside_box() -> bool:
 
 def run(
     argv: list[str],
-    size: Size = Size(),  # noqa: B008 (frozen)
+    size: Size = Size(),
     *,
     env: dict[str, str] | None = None,
     cwd: str = "/tmp",
@@ -124,12 +124,12 @@ def run(
     return _boxed(facts, stdout, stderr)
 
 
-def run_python(script: Path, *args: str, size: Size = Size(), **more: Any) -> Boxed:  # noqa: B008
+def run_python(script: Path, *args: str, size: Size = Size(), **more: Any) -> Boxed:
     """Run a Python script with the tests' own interpreter and packages in a box."""
     return run([sys.executable, "-B", str(script), *args], size, **more)
 
 
-def run_pytest(*args: str, size: Size = Size(), **more: Any) -> Boxed:  # noqa: B008
+def run_pytest(*args: str, size: Size = Size(), **more: Any) -> Boxed:
     """Run pytest on the repository in a box."""
     pytest = str(Path(sys.executable).with_name("pytest"))
     return run([pytest, "-q", *args], size, cwd=str(REPOSITORY), **more)

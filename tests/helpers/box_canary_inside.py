@@ -88,7 +88,10 @@ def memory(facts: Facts) -> str:
     """One process that takes more than the limit is ended or refused."""
     pid = os.fork()
     if pid == 0:
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="utf-8") as file:
+        with (
+            contextlib.suppress(OSError),
+            open("/proc/self/oom_score_adj", "w", encoding="utf-8") as file,
+        ):
             file.write("1000")
         try:
             with mmap.mmap(-1, facts["memory"] + (256 << 20)) as area:
@@ -99,7 +102,11 @@ def memory(facts: Facts) -> str:
             os._exit(1)
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return "" if code in (-9, 1) else f"it got more than {facts['memory']} bytes (it ended with {code})"
+    return (
+        ""
+        if code in (-9, 1)
+        else f"it got more than {facts['memory']} bytes (it ended with {code})"
+    )
 
 
 def places(facts: Facts) -> str:

@@ -12,7 +12,15 @@ import time
 
 ROOT = "/sys/fs/cgroup"
 WANTED = ("memory", "pids", "cpu", "devices")
-DEVICES = ("c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:* rwm", "c 136:* rwm")
+DEVICES = (
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:* rwm",
+    "c 136:* rwm",
+)
 """null, zero, full, random, urandom, tty and ptmx, pseudo-terminals; no disk."""
 
 

@@ -57,7 +57,11 @@ def enter_namespaces(order: dict[str, Any]) -> None:
     uid, gid = os.getuid(), os.getgid()
     if order["user"]:
         unshare(NEW_USER)
-        for name, value in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        for name, value in (
+            ("setgroups", "deny"),
+            ("uid_map", f"0 {uid} 1"),
+            ("gid_map", f"0 {gid} 1"),
+        ):
             with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
                 file.write(value)
     unshare(NEW_MOUNTS | NEW_UTS | NEW_IPC | NEW_PIDS | NEW_NET | NEW_GROUPS)
@@ -129,7 +133,11 @@ def first(order: dict[str, Any], controllers: list[str], report: int) -> None:
     while status is None:
         pid, ended = os.waitpid(-1, 0)
         status = ended if pid == program else None
-    groups = [g for root in os.scandir("/sys/fs/cgroup") for g in box_groups.below(root.path)] if controllers else []
+    groups = (
+        [g for root in os.scandir("/sys/fs/cgroup") for g in box_groups.below(root.path)]
+        if controllers
+        else []
+    )
     tell(
         report, status=status, processes=settled(), groups=groups,
         mounts=[point for point in box_mounts.points() if point not in before],
@@ -166,7 +174,9 @@ def keep(order: dict[str, Any], child: int) -> tuple[bool, bool]:
     if process not in ready:
         signal.pidfd_send_signal(process, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
-        while True:  # the gate, then the first process, which ends after all others of its namespace
+        while (
+            True
+        ):  # the gate, then the first process, which ends after all others of its namespace
             os.waitpid(-1, 0)
     return not ready, process not in ready and bool(ready)
 
@@ -192,7 +202,13 @@ def main() -> None:
                 os._exit(0)
         late, _ = keep(order, child)
     remaining = [pid for folder in set(groups.values()) for pid in box_groups.inside(folder)]
-    tell(report, late=late, remaining=sorted(set(remaining)), held=sorted(groups), stuck=box_groups.remove(groups))
+    tell(
+        report,
+        late=late,
+        remaining=sorted(set(remaining)),
+        held=sorted(groups),
+        stuck=box_groups.remove(groups),
+    )
 
 
 if __name__ == "__main__":

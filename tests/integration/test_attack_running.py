@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from attack_boxes import QUICK_SIZE, run_attacks
-from attack_list import ATTACKS, BY_NAME, QUICK
 from attack_kinds import FOLDER, LEVELS, Attack, Seen, table, wrong_in
+from attack_list import ATTACKS, BY_NAME, QUICK
 from attack_probes import PROBES
 from attack_run import Arena
 from outer_box import outer_box  # noqa: F401 (a fixture)

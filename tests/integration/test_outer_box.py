@@ -117,7 +117,8 @@ def test_an_ordinary_user_has_a_box_by_a_user_namespace() -> None:
     order = {
         "argv": ["/bin/sh", "-c", "id -u; echo x > /tmp/x && ls /tmp; touch /etc/x; ulimit -p"],
         "cwd": "/tmp", "host": "ry-box-user", "masked": False, "user": True, "env": {},
-        "wall_s": 10, "memory": 512 * MIB, "pids": 40, "cpus": 1, "tmp": MIB, "shm": MIB, "report": 1,
+        "wall_s": 10, "memory": 512 * MIB, "pids": 40, "cpus": 1, "tmp": MIB, "shm": MIB,
+        "report": 1,
     }  # fmt: skip
     python = ["/usr/bin/python3", "-I", "-S"]
     argv = [*python, "-c", code, *python, program, json.dumps(order)]
