@@ -1,10 +1,10 @@
 # mypy: ignore-errors
-"""Makes a million small files."""
+"""Makes small files until a hundred thousand are there."""
 made = 0
 try:
-    for made in range(1_000_000):
+    for made in range(100_000):
         os.close(os.open(f"f{made}", os.O_WRONLY | os.O_CREAT))
 except OSError as error:
     stopped("at", made, error)
 else:
-    reached("made a million files")
+    reached("made a hundred thousand files")

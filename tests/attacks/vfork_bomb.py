@@ -3,7 +3,7 @@
 count = 0
 try:
     while count < 450:
-        os.posix_spawn("/bin/sleep", ["sleep", "600", marker], {})
+        os.posix_spawn("/bin/sleep", [marker, "600"], {})
         count += 1
 except OSError as error:
     stopped("at", count, error)

@@ -20,7 +20,8 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 MASKED = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs")
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
+METADATA = "169.254.169.254"
 MIB = 1024 * 1024
 
 
@@ -92,11 +93,17 @@ def groups(controllers: list[str]) -> None:
 
 
 def loopback() -> None:
-    """Bring up the only network interface."""
+    """Bring up the only network interface.
+
+    It has the metadata services' address too, so that this one is there to be reached: by a
+    sandbox without a network of its own it is.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sH22x", b"lo", 0))
         flags = struct.unpack("16sH22x", request)[1] | IFF_UP
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags))
+        address = struct.pack("16sH2x4s16x", b"lo:0", socket.AF_INET, socket.inet_aton(METADATA))
+        fcntl.ioctl(control, SIOCSIFADDR, address)
 
 
 def furnish(tmp: int, shm: int, controllers: list[str], masked: bool) -> None:

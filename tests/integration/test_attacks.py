@@ -1,7 +1,7 @@
 """Hostile code against the sandbox: a short selection, and all of it.
 
-All attacks of a selection run in one outer box, in one sandbox of two slots (`attack_subjects.jail`);
-each is then a test of its own.
+All attacks of a selection run in one outer box, in one sandbox of two slots (named `jail` in
+attack_subjects.py); each is then a test of its own.
 """
 
 from __future__ import annotations
