@@ -54,7 +54,8 @@ LATER = st.sampled_from([
     "atexit.register(os._exit, 9)", "atexit.register(sys.exit, 8)",
     "atexit.register(lambda: (sys.stdout.close(), os.close(2)))",
     "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
-    "threading.Thread(target=lambda: (time.sleep(0.02), print('late'))).start()",
+    "if 'late' not in globals():\n    late = threading.Thread(target=lambda: ("
+    "threading.main_thread().join(), os.write(1, b'late')))\n    late.start()",
     "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()",
     "t = threading.Thread(target=sys.exit, args=('x',)); t.start(); t.join()",
     "_thread.start_new_thread(lambda: 1 / 0, ()); time.sleep(0.1)",
