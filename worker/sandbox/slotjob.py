@@ -129,7 +129,7 @@ class SlotJob:
                 measured=pipes[full].measured if full is not None else 0,
                 wall_s=packet["wall_s"],
                 cpu_s=packet["cpu_s"],
-                main_cpu_s=packet["main_cpu_s"],
+                main_cpu_s=packet.get("main_cpu_s"),
                 max_rss_bytes=packet["max_rss_bytes"],
                 late=packet["late"],
                 forsaken=packet["forsaken"],
