@@ -61,7 +61,7 @@ def refused(tally: Tally, operation: str) -> int:
 def test_a_few_requests_of_every_kind_are_answered_as_documented(
     runyard: System, task_ids: list[str], raw: bool
 ) -> None:
-    tally = run(document(task_ids, raw=raw), runyard.url, 1, examples=10, phases=("fuzzing",))
+    tally = run(document(task_ids, raw=raw), runyard.url, 1, examples=24, phases=("fuzzing",))
     judge(tally, 1, runyard)
     for operation in ("POST /execute", "GET /execute"):
         assert accepted(tally, operation), tally.statuses
