@@ -25,8 +25,12 @@ COMPILE = (
 log = Logger()
 
 
-def install(folder: Path, interpreters: Iterable[Interpreter], reactor: Any) -> None:
+def install(
+    folder: Path, interpreters: Iterable[Interpreter], reactor: Any
+) -> list[Deferred[None]]:
     """Copy the files, and have each interpreter compile them; until it has, tasks do that.
+
+    Each Deferred fires when an interpreter is done, and never fails.
 
     Raises:
         OSError: they cannot be written.
@@ -38,11 +42,13 @@ def install(folder: Path, interpreters: Iterable[Interpreter], reactor: Any) -> 
         target.write_bytes(Path(__file__).with_name(source).read_bytes())
         target.chmod(0o644)
     paths = [str(folder / name) for name in FILES]
+    compiling = []
     for interpreter in interpreters:
         done: Deferred[tuple[bytes, bytes, int]] = getProcessOutputAndValue(
-            interpreter.path, ["-I", "-c", COMPILE, *paths], env={}, path="/", reactor=reactor
+            interpreter.path, ["-I", "-S", "-c", COMPILE, *paths], env={}, path="/", reactor=reactor
         )
-        done.addBoth(_compiled, interpreter.name)
+        compiling.append(done.addBoth(_compiled, interpreter.name))
+    return compiling
 
 
 def _compiled(result: Any, name: str) -> None:

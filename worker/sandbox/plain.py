@@ -80,6 +80,7 @@ class PlainSandbox:
         self._delay = RESPAWN_S
         self._stopping = False
         self._serial = 0
+        self._compiling: list[Deferred[None]] = []
 
     @property
     def _hook(self) -> Path:
@@ -88,7 +89,7 @@ class PlainSandbox:
     def start(self) -> None:
         """Start the helpers, in the jobs' folder that has just been made."""
         adopt_orphans()
-        install(self._hook, self._interpreters.values(), self._reactor)
+        self._compiling = install(self._hook, self._interpreters.values(), self._reactor)
         for number in range(self._slots):
             self._spawn(self._jobs.path / str(number), early=True)
 
@@ -103,6 +104,10 @@ class PlainSandbox:
     async def _stop(self) -> None:
         for slot in self._open:
             slot.close()
+        await self._end_helpers()
+        await within(self._reactor, gatherResults(self._compiling), STOP_S)
+
+    async def _end_helpers(self) -> None:
         gone = gatherResults(self._exits)
         if await within(self._reactor, follow(gone), STOP_S):
             return
