@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+BESIDE := -n 2 --dist loadfile
 FOLDERS := daemon protocols sched worker
 SOURCES := $(shell find $(FOLDERS) twisted -name "*.py") $(wildcard sched/page/*) setup.py pyproject.toml
 
@@ -19,10 +20,10 @@ run: $(VENV)/.installed
 	@exec $(BIN)/twistd --nodaemon --pidfile= --logfile=- scheduler --banner $(ARGS)
 
 test: $(VENV)/.installed
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest $(BESIDE) -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.installed
-	$(BIN)/pytest -m slow $(ARGS)
+	$(BIN)/pytest $(BESIDE) -m slow $(ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python bench/compare.py $(ARGS)

@@ -40,6 +40,7 @@ setup(
         "dev": [
             "pytest>=9,<10",
             "pytest-twisted>=1.14.3,<2",
+            "pytest-xdist>=3.6,<4",
             "hypothesis>=6.150,<7",
             "requests>=2.32,<3",
             "beautifulsoup4>=4.12,<5",

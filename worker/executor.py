@@ -19,7 +19,7 @@ from runyard.worker.sandbox.interface import Ending, Job, RunningJob, Sandbox, S
 from runyard.worker.verdict import unseen, verdict, with_check
 
 TRACE_S = 0.1
-"""How long before its wall limit a job's process is asked where it is."""
+"""How long a job's process has, at its wall limit, to tell where it is."""
 
 log = Logger()
 
@@ -164,6 +164,9 @@ class Executor:
                 execution.checking.cancel()
             else:
                 execution.running.kill()
+        elif execution.stopped is Reason.TIMEOUT and execution.running is not None:
+            self._disarm(execution)  # it was still to tell where it is
+            execution.running.kill()
 
     def _judge(self, ending: Ending, execution: Execution) -> None:
         if ending.forsaken and execution.stopped is None:

@@ -24,6 +24,8 @@ PROGRAMS = (
     "import sys; print(sys.argv[1:], file=sys.stderr)",
     "print('\u00e4\u20ac\U0001f600')",
 )
+FORMATS = ("json", "json_lines", "text")
+SCHEMAS: tuple[Schema, ...] = ({}, {"type": "string"}, {"type": "object", "required": ["a"]})
 TWICE = tuple(quote_plus(program) for program in PROGRAMS)
 LONGEST_POLL_S = 300
 NO_NUL = "^[^\\x00]*$"
@@ -107,6 +109,8 @@ def _schemas() -> dict[str, Schema]:
         each["anyOf"][0] |= {"minimum": RANGES[name].minimum, "maximum": RANGES[name].maximum}
     fields = request["properties"]
     _narrow(fields)
+    asked = [*FORMATS, *({"schema": schema} for schema in SCHEMAS), None]
+    fields["format"] = {"enum": asked}
     fields["code"] = {"enum": list(PROGRAMS)}
     fields["args"]["items"]["pattern"] = NO_NUL
     for name, pattern in (("env", ENV_NAME), ("labels", NO_NUL)):
@@ -129,6 +133,7 @@ def _narrow(fields: dict[str, Schema]) -> None:
     fields["timeout"]["anyOf"][0] |= {"minimum": wall.minimum, "maximum": wall.maximum}
     fields["language"] = {"type": "string", "enum": ["python"]}
     fields["name"]["anyOf"][0]["pattern"] = NO_NUL
+    fields["format"] = {"type": "string", "enum": list(FORMATS)}
 
 
 def _options() -> Schema:

@@ -49,12 +49,18 @@ CHANGES = st.sampled_from([
     "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "time.sleep(0.01)",
     "signal.signal(signal.SIGTERM, lambda *a: sys.exit(7))",
 ])  # fmt: skip
+AFTER = (
+    "if 'late' not in globals():\n"
+    "    def after(): threading.main_thread().join(); os.write(1, b'late')\n"
+    "    late = threading.Thread(target=after); late.start()"
+)
+"""Once only: two such threads would race."""
 LATER = st.sampled_from([
     "atexit.register(print, 'at exit')", "atexit.register(lambda: 1 / 0)",
     "atexit.register(os._exit, 9)", "atexit.register(sys.exit, 8)",
     "atexit.register(lambda: (sys.stdout.close(), os.close(2)))",
     "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
-    "threading.Thread(target=lambda: (time.sleep(0.02), print('late'))).start()",
+    AFTER,
     "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()",
     "t = threading.Thread(target=sys.exit, args=('x',)); t.start(); t.join()",
     "_thread.start_new_thread(lambda: 1 / 0, ()); time.sleep(0.1)",

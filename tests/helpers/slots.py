@@ -69,8 +69,15 @@ class Slots:
         return done
 
     def helpers(self) -> list[psutil.Process]:
-        children = psutil.Process().children()
-        return [c for c in children if c.status() != psutil.STATUS_ZOMBIE]
+        """List those that live; what else the sandbox runs at its start is none."""
+        return [c for c in psutil.Process().children() if is_helper(c)]
+
+
+def is_helper(process: psutil.Process) -> bool:
+    try:
+        return any(part.endswith("launcher.py") for part in process.cmdline())
+    except psutil.Error:  # it has ended
+        return False
 
 
 def jails(state: Path, jobs: JobsFolder, level: str, task_files: str | None = None) -> JailSandbox:

@@ -143,7 +143,7 @@ async def test_a_helper_that_cannot_be_started_is_tried_again(
     await until(lambda: len(tries) >= 3)
     monkeypatch.undo()
     await until(lambda: all_ready(slots))
-    assert psutil.Process().num_fds() == before
+    assert psutil.Process().num_fds() <= before
 
 
 @pytest_twisted.ensureDeferred

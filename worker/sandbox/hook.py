@@ -25,15 +25,18 @@ COMPILE = (
 log = Logger()
 
 
-def install(folder: Path, interpreters: Iterable[Interpreter], reactor: Any) -> None:
+def install(
+    folder: Path, interpreters: Iterable[Interpreter], reactor: Any
+) -> list[Deferred[None]]:
     """Copy the files, and have each interpreter compile them; until it has, tasks do that.
+
+    Each Deferred fires when an interpreter is done, and never fails.
 
     Raises:
         OSError: they cannot be written.
     """
     copy(folder)
-    for interpreter in interpreters:
-        compile_for(folder, FILES, interpreter, reactor)
+    return [compile_for(folder, FILES, each, reactor) for each in interpreters]
 
 
 def copy(

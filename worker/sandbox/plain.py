@@ -16,18 +16,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from runyard.daemon.waiting import within
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.hook import install
 from runyard.worker.sandbox.inputs import make_inputs
 from runyard.worker.sandbox.interface import Job, SandboxError
 from runyard.worker.sandbox.orphans import adopt_orphans, end_orphans
-from runyard.worker.sandbox.pool import SlotPool
+from runyard.worker.sandbox.pool import STOP_S, SlotPool
 from runyard.worker.sandbox.rlimits import rlimits
 from runyard.worker.sandbox.runtimes import Account, Interpreter
 from runyard.worker.sandbox.slot import Owner, Slot
@@ -109,6 +110,7 @@ class PlainSandbox:
         self._account = account
         self._task_files = task_files
         self._serial = 0
+        self._compiling: list[Deferred[None]] = []
 
     @property
     def _hook(self) -> Path:
@@ -117,7 +119,7 @@ class PlainSandbox:
     def start(self) -> None:
         """Start the helpers, in the jobs' folder that has just been made."""
         adopt_orphans()
-        install(self._hook, self._interpreters.values(), self._reactor)
+        self._compiling = install(self._hook, self._interpreters.values(), self._reactor)
         self.pool.start()
 
     def stop(self) -> Deferred[None]:
@@ -127,6 +129,7 @@ class PlainSandbox:
     async def _stop(self) -> None:
         if not await self.pool.stop():
             await end_orphans(self._reactor)
+        await within(self._reactor, gatherResults(self._compiling), STOP_S)
 
     def run(self, job: Job, started: Callable[[], None]) -> SlotJob:
         """Start a job in a free slot.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from runyard.daemon.waiting import follow, within
 from runyard.worker.jobs import JobsFolder
@@ -48,12 +48,13 @@ class JailSandbox:
         self._reactor = reactor
         self._jobs = jobs
         self._plan = plan
+        self._compiling: list[Deferred[None]] = []
 
     def start(self) -> None:
         """Start the slots, in the jobs' folder that has just been made."""
         adopt_orphans()
         self._plan.prepare(self._jobs.path)
-        self._plan.compile(self._jobs.path, self._reactor)
+        self._compiling = self._plan.compile(self._jobs.path, self._reactor)
         self.pool.start()
 
     def stop(self) -> Deferred[None]:
@@ -66,6 +67,7 @@ class JailSandbox:
         if gone is not None and not await within(self._reactor, follow(gone), STOP_S):
             self.janitor.kill()
             await within(self._reactor, follow(gone), STOP_S)
+        await within(self._reactor, gatherResults(self._compiling), STOP_S)
         if self._meters is not None:
             self._meters.close()
 
