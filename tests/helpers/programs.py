@@ -42,7 +42,7 @@ CHANGES = st.sampled_from([
     "os.dup2(1, 2)", "sys.stdout = None", "sys.stderr = None", "del sys.excepthook",
     "sys.excepthook = lambda *a: print('hook', a[0].__name__)", "sys.excepthook = None",
     "sys.tracebacklimit = 1", "sys.last_value = ValueError('not mine')", "sys.modules.clear()",
-    "del os.write", "os.write = lambda *a: print('mine', flush=True)", "os.chdir('tmp')",
+    "del os.write", "os.write = lambda *a: print('mine', flush=True)", "os.chdir('/')",
     "os.environ.clear()", "sys.setrecursionlimit(200)", "atexit._clear()",
     "os.remove('main.py')", "sys.unraisablehook = lambda a: print('unraisable')",
     "threading.excepthook = lambda a: print('thread hook', a.exc_type.__name__)",
