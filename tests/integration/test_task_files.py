@@ -1,0 +1,143 @@
+"""Files into a task's folder and out of it, in real slots: with and without a jail."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from slots import LEVELS, Slots, reactor
+
+from runyard.protocols.files import NONE, File, Files, pack
+from runyard.protocols.limits import FILES_BYTES, MIB
+from runyard.worker.sandbox.interface import Ending
+
+SOON_S = 15.0
+"""Far more than any of it takes, far less than a walk without end."""
+
+
+@pytest.fixture(params=LEVELS)
+def slots(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    made = Slots(tmp_path, level=request.param)
+    yield made
+    pytest_twisted.blockon(made.sandbox.stop())
+    pytest_twisted.blockon(made.jobs.remove())
+
+
+def found(ending: Ending) -> dict[str, bytes]:
+    assert ending.status == 0, ending.stderr
+    return {each.name: each.content for each in ending.files.files}
+
+
+GIVEN = [
+    File("a.txt", b"text\n"), File("data/deep/b.bin", bytes(range(256)) * 3), File("empty", b""),
+    File("漫畫/ü b%20.txt", "é".encode()), File("same.txt", b"same"), File("lib.py", b"X = 42"),
+]  # fmt: skip
+CHANGE = """
+import lib, os
+assert open('data/deep/b.bin', 'rb').read() == bytes(range(256)) * 3
+assert open('empty').read() == '' and open('漫畫/ü b%20.txt').read() == 'é'
+open('a.txt', 'a').write('more'); open('same.txt', 'w').write('same')
+os.makedirs('out/x'); open('out/x/new.bin', 'wb').write(b'\\0\\xff\\n')
+open('line\\nend', 'w').close()
+os.symlink('/etc/passwd', 'passwd')
+print(lib.X)
+"""
+
+
+@pytest_twisted.ensureDeferred
+async def test_files_go_in_and_what_is_new_or_changed_comes_out(slots: Slots) -> None:
+    ending = await slots.run(CHANGE, files=pack(GIVEN))
+    assert ending.stdout == b"42\n"
+    assert found(ending) == {
+        "a.txt": b"text\nmore", "out/x/new.bin": b"\0\xff\n", "line\nend": b"",
+    }  # fmt: skip
+    assert ending.files.left_out == ()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_task_that_leaves_none_gives_none(slots: Slots) -> None:
+    ending = await slots.run("import tempfile\ntempfile.NamedTemporaryFile(delete=False)")
+    assert ending.status == 0
+    assert ending.files == NONE
+
+
+@pytest_twisted.ensureDeferred
+async def test_sixteen_mebibytes_go_in_and_out(slots: Slots) -> None:
+    content = os.urandom(FILES_BYTES)
+    code = "data = open('in', 'rb').read()\nopen('out', 'wb').write(data[::-1])"
+    ending = await slots.run(code, files=pack([File("in", content)]))
+    assert found(ending) == {"out": content[::-1]}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_task_ended_by_force_gives_its_files_too(slots: Slots) -> None:
+    code = "open('partial', 'w').write('so far')\nprint('up', flush=True)\nwhile True: pass"
+    job = slots.start(code)
+    job.watch(lambda: job.output("stdout", 0, 9)[0] and job.kill())
+    ending = await job.done
+    assert ending.status != 0
+    assert ending.files == Files((File("partial", b"so far"),))
+
+
+CLOSED = """
+import os
+os.mkdir('d'); open('d/x', 'w').close(); open('y', 'w').close()
+for p in ('d/x', 'd', 'y', '.'): os.chmod(p, 0)
+"""
+HOSTILE = {
+    "links": (
+        "import os\nfor i, t in enumerate(['/etc/passwd', '/', '..']): os.symlink(t, f'l{i}')", 0, 0,
+    ),
+    "fifos": ("import os\nos.mkfifo('f'); os.mkfifo('main.py.fifo', 0)", 0, 0),
+    "sockets": ("import socket\ns = socket.socket(socket.AF_UNIX); s.bind('s')", 0, 0),
+    "hard links": ("import os\nopen('a', 'w').write('x'); os.link('a', 'b')", 1, 1),
+    "sparse": ("open('s', 'wb').truncate(10 << 20); open('t', 'wb').truncate(16 << 20)", 1, 1),
+    "many": ("for i in range(5000): open(f'f{i}', 'w').close()", 100, 101),
+    "closed": (CLOSED, 2, 0),
+    "deep": (
+        "import os\nfor i in range(60): os.mkdir('d'); os.chdir('d'); open('f', 'w').close()",
+        7, 1,
+    ),
+    "bytes": ("open(b'\\xff\\xfe', 'w').close(); open('n' * 255, 'w').close()", 1, 1),
+    "program": ("import os\nos.unlink('main.py'); os.mkdir('main.py')", 0, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest_twisted.ensureDeferred
+async def test_whatever_a_task_leaves_is_bounded_and_harms_nobody(slots: Slots, kind: str) -> None:
+    code, files, left_out = HOSTILE[kind]
+    began = reactor.seconds()
+    ending = await slots.run(code)
+    assert ending.status == 0, ending.stderr
+    assert (len(ending.files.files), len(ending.files.left_out)) == (files, left_out), ending.files
+    assert reactor.seconds() - began < SOON_S
+    assert (await slots.run("print(1)")).stdout == b"1\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_files_that_fill_the_memory_cost_the_slot_nothing(slots: Slots) -> None:
+    code = (
+        "import os\nfor i in range(5):\n"
+        "    open(f'f{i}', 'wb').write(os.urandom(3 << 20))\n"
+        "open('g', 'wb').write(os.urandom(5 << 20))"
+    )
+    ending = await slots.run(code, memory_bytes=32 * MIB)
+    assert ending.status == 0, ending
+    assert [each.size for each in ending.files.files] == [3 * MIB] * 5
+    assert ending.files.left_out == ("g",)
+    assert (await slots.run("print(1)")).stdout == b"1\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_task_has_no_descriptor_of_the_file_that_its_files_are_told_in(
+    slots: Slots,
+) -> None:
+    code = (
+        "import os\nn = [os.readlink(f'/proc/self/fd/{f}') for f in range(3, 50)"
+        " if os.path.exists(f'/proc/self/fd/{f}')]\nprint(n)"
+    )
+    assert (await slots.run(code, files=pack(GIVEN))).stdout == b"[]\n"
