@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import pytest_twisted
+import requests
+from harness import system
 from slots import LEVELS, Slots, reactor
 
-from runyard.protocols.files import NONE, File, Files, pack
+from runyard.protocols.files import NONE as NOTHING
+from runyard.protocols.files import File, Files, pack
 from runyard.protocols.limits import FILES_BYTES, MIB
 from runyard.worker.sandbox.interface import Ending
 
@@ -61,7 +68,7 @@ async def test_files_go_in_and_what_is_new_or_changed_comes_out(slots: Slots) ->
 async def test_a_task_that_leaves_none_gives_none(slots: Slots) -> None:
     ending = await slots.run("import tempfile\ntempfile.NamedTemporaryFile(delete=False)")
     assert ending.status == 0
-    assert ending.files == NONE
+    assert ending.files == NOTHING
 
 
 @pytest_twisted.ensureDeferred
@@ -89,13 +96,14 @@ for p in ('d/x', 'd', 'y', '.'): os.chmod(p, 0)
 """
 HOSTILE = {
     "links": (
-        "import os\nfor i, t in enumerate(['/etc/passwd', '/', '..']): os.symlink(t, f'l{i}')", 0, 0,
+        "import os\nfor i, t in enumerate(['/etc/passwd', '/', '..']): os.symlink(t, f'l{i}')",
+        0, 0,
     ),
     "fifos": ("import os\nos.mkfifo('f'); os.mkfifo('main.py.fifo', 0)", 0, 0),
     "sockets": ("import socket\ns = socket.socket(socket.AF_UNIX); s.bind('s')", 0, 0),
     "hard links": ("import os\nopen('a', 'w').write('x'); os.link('a', 'b')", 1, 1),
     "sparse": ("open('s', 'wb').truncate(10 << 20); open('t', 'wb').truncate(16 << 20)", 1, 1),
-    "many": ("for i in range(5000): open(f'f{i}', 'w').close()", 100, 101),
+    "many": ("for i in range(600): open(f'f{i}', 'w').close()", 100, 101),
     "closed": (CLOSED, 2, 0),
     "deep": (
         "import os\nfor i in range(60): os.mkdir('d'); os.chdir('d'); open('f', 'w').close()",
@@ -141,3 +149,71 @@ async def test_a_task_has_no_descriptor_of_the_file_that_its_files_are_told_in(
         " if os.path.exists(f'/proc/self/fd/{f}')]\nprint(n)"
     )
     assert (await slots.run(code, files=pack(GIVEN))).stdout == b"[]\n"
+
+
+@pytest.fixture
+def theirs() -> Any:
+    """Make a folder of an operator's files, where the tasks' user may read it."""
+    folder = Path(tempfile.mkdtemp(prefix="runyard-test-"))
+    folder.chmod(0o755)
+    for name in ("keep.txt", "both.txt"):
+        (folder / name).write_text("the operator's")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest_twisted.ensureDeferred
+async def test_operators_files_stay_and_a_task_s_own_take_their_place(
+    tmp_path: Path, theirs: Path, level: str
+) -> None:
+    links = tuple((name, str(theirs / name)) for name in ("keep.txt", "both.txt"))
+    slots = Slots(tmp_path, task_files=links, level=level)
+    try:
+        code = "print(open('keep.txt').read(), open('both.txt').read())"
+        ending = await slots.run(code, files=pack([File("both.txt", b"mine")]))
+        assert ending.stdout == b"the operator's mine\n", ending.stderr
+        assert ending.files == NOTHING
+    finally:
+        await slots.sandbox.stop()
+        await slots.jobs.remove()
+    assert (theirs / "both.txt").read_text() == "the operator's"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_fresh_task_s_interpreter_starts_anew(slots: Slots) -> None:
+    hashes = [(await slots.run("print(hash('a'))", fresh=True)).stdout for _ in range(2)]
+    assert hashes[0] != hashes[1]
+    ending = await slots.run("open('b', 'w').write(open('a').read())", fresh=True,
+                             files=pack([File("a", b"1")]))  # fmt: skip
+    assert found(ending) == {"b": b"1"}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_over_http_they_go_in_and_come_out(tmp_path: Path, level: str) -> None:
+    big = os.urandom(FILES_BYTES - 100)
+    given = [
+        {"name": "a/é.txt", "content": "ü\n"},
+        {"name": "big", "content": base64.b64encode(big).decode(), "encoding": "base64"},
+    ]
+    code = (
+        "import os\nos.makedirs('o/ü'); open('o/ü/x y?.txt', 'w').write(open('a/é.txt').read())\n"
+        "open('big2', 'wb').write(open('big', 'rb').read()[::-1]); open('z' * 200 + 'x', 'w')"
+    )
+    with system(tmp_path, f"--isolation={level}") as started:
+        document = started.run(code, files=given, fresh=True)
+        assert (document["outcome"], document["isolation"]) == ("success", level), document
+        names = {each["name"]: each["size"] for each in document["files"]}
+        assert names == {"o/ü/x y?.txt": 3, "big2": len(big), "z" * 200 + "x": 0}
+        content = {}
+        for name in names:
+            path = f"{started.url}/tasks/{document['id']}/files/{quote(name)}"
+            answer = requests.get(path, timeout=60)
+            assert answer.headers["Content-Disposition"].startswith("attachment;")
+            content[name] = answer.content
+        assert content == {"o/ü/x y?.txt": "ü\n".encode(), "big2": big[::-1], "z" * 200 + "x": b""}
+        code = "open('partial', 'w').write('so far')\nwhile True: pass"
+        document = started.run(code, timeout=0.5)
+        assert (document["reason"], document["files"]) == (
+            "timeout", [{"name": "partial", "size": 6}],
+        )  # fmt: skip

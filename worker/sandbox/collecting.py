@@ -143,11 +143,16 @@ class Collection:
 
     @property
     def _over(self) -> bool:
+        if self._files == MOST_FILES and len(self._left) > MOST_LEFT_OUT:
+            return True  # there is nothing more to be told
         return self._entries > MOST_ENTRIES or time.monotonic() > self._until
 
     def _folder(self, folder: int, prefix: bytes, depth: int) -> None:
         files, folders = self._list(folder, prefix)
         for name in sorted(files):
+            if self._over:
+                self._leave_out(prefix or b"./")
+                break
             if prefix + name != PROGRAM:
                 self._file(folder, name, prefix + name)
         for name in sorted(folders):
