@@ -14,6 +14,7 @@ import pytest
 import pytest_twisted
 import requests
 from harness import system
+from quickly import quick_of
 from slots import LEVELS, Slots, reactor
 
 from runyard.protocols.files import NONE as NOTHING
@@ -114,7 +115,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("kind", quick_of(HOSTILE, "links", "closed", "many"))
 @pytest_twisted.ensureDeferred
 async def test_whatever_a_task_leaves_is_bounded_and_harms_nobody(slots: Slots, kind: str) -> None:
     code, files, left_out = HOSTILE[kind]
@@ -124,6 +125,32 @@ async def test_whatever_a_task_leaves_is_bounded_and_harms_nobody(slots: Slots, 
     assert (len(ending.files.files), len(ending.files.left_out)) == (files, left_out), ending.files
     assert reactor.seconds() - began < SOON_S
     assert (await slots.run("print(1)")).stdout == b"1\n"
+
+
+MANY = "for i in range(1_000_000): open(f'f{i}', 'w').close()"
+DEEP = "import os\nwhile True: os.mkdir('d'); os.chdir('d'); open('f', 'w').close()"
+WIDE = """
+import os
+for i in range(9 ** 6):
+    os.makedirs('/'.join(str(i // 9 ** n % 9) for n in range(6)), exist_ok=True)
+"""
+
+
+@pytest.mark.slow
+@pytest_twisted.ensureDeferred
+async def test_a_million_files_or_a_tree_without_end_hold_nobody_up(slots: Slots) -> None:
+    """As far as the task comes within its time and its disk."""
+    for code in (MANY, DEEP, WIDE):
+        job = slots.start(code, wall_s=60)
+        end = reactor.callLater(8, job.kill)
+        ending = await job.done
+        if end.active():
+            end.cancel()
+        began = reactor.seconds()
+        assert len(ending.files.files) <= 100
+        assert ending.clean
+        assert (await slots.run("print(1)")).stdout == b"1\n"
+        assert reactor.seconds() - began < SOON_S
 
 
 @pytest_twisted.ensureDeferred
@@ -189,7 +216,7 @@ async def test_a_fresh_task_s_interpreter_starts_anew(slots: Slots) -> None:
     assert found(ending) == {"b": b"1"}
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", quick_of(LEVELS, LEVELS[-1]))
 def test_over_http_they_go_in_and_come_out(tmp_path: Path, level: str) -> None:
     big = os.urandom(FILES_BYTES - 100)
     given = [

@@ -54,7 +54,7 @@ def make_inputs(order: bytes, code: bytes, stdin: bytes, folder: str, files: byt
         # What a process tells goes behind its input, wherever it has read to.
         fcntl.fcntl(made[2], fcntl.F_SETFL, os.O_APPEND)
         undo.pop_all()
-    return Inputs(*made[:3], len(stdin), made[3], len(files), folder)
+    return Inputs(made[0], made[1], made[2], len(stdin), made[3], len(files), folder)
 
 
 def memory_file(content: bytes) -> int:
