@@ -47,7 +47,7 @@ def test_they_go_in_with_the_run_and_out_with_the_result(pair: Pair) -> None:
 
 def test_a_controller_that_does_not_ask_for_them_gets_none(pair: Pair) -> None:
     sent: list[Any] = []
-    pair.server.send = sent.append  # type: ignore[method-assign]
+    pair.server.send = sent.append  # type: ignore[assignment,method-assign]
     pair.server.on_run(a_run(collect=False))
     pair.sandbox.jobs[-1].end(files=FOUND)
     pair.server.on_run(a_run(attempt="t.2", collect=True))
