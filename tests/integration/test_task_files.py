@@ -21,6 +21,7 @@ from runyard.protocols.files import NONE as NOTHING
 from runyard.protocols.files import File, Files, pack
 from runyard.protocols.limits import FILES_BYTES, MIB
 from runyard.worker.sandbox.interface import Ending
+from runyard.worker.sandbox.levels import FULL
 
 SOON_S = 15.0
 """Far more than any of it takes, far less than a walk without end."""
@@ -166,6 +167,23 @@ async def test_files_that_fill_the_memory_cost_the_slot_nothing(slots: Slots) ->
     assert [each.size for each in ending.files.files] == [3 * MIB] * 5
     assert ending.files.left_out == ("g",)
     assert (await slots.run("print(1)")).stdout == b"1\n"
+
+
+@pytest.mark.skipif(FULL not in LEVELS, reason="only a control group bounds files' memory")
+@pytest_twisted.ensureDeferred
+async def test_a_task_ended_for_its_memory_gives_what_it_had_written(tmp_path: Path) -> None:
+    slots = Slots(tmp_path, level=FULL)
+    code = "import os\nfor i in range(60):\n    open(f'{i:02}', 'wb').write(os.urandom(1 << 20))"
+    try:
+        helpers = [slot.exited for slot in slots.sandbox.pool.slots]
+        ending = await slots.run(code, memory_bytes=16 * MIB, disk_bytes=100 * MIB)
+        assert ending.oom_kills, ending
+        assert [each.size for each in ending.files.files[:10]] == [MIB] * 10
+        assert not any(exited.called for exited in helpers), "its slot goes on"
+        assert (await slots.run("print(1)")).stdout == b"1\n"
+    finally:
+        await slots.sandbox.stop()
+        await slots.jobs.remove()
 
 
 @pytest_twisted.ensureDeferred
