@@ -15,13 +15,13 @@ import pytest_twisted
 import requests
 from harness import system
 from quickly import quick_of
-from slots import LEVELS, NONE, Slots, reactor
+from slots import LEVELS, Slots, reactor
 
 from runyard.protocols.files import NONE as NOTHING
 from runyard.protocols.files import File, Files, pack
 from runyard.protocols.limits import FILES_BYTES, MIB
 from runyard.worker.sandbox.interface import Ending
-from runyard.worker.sandbox.levels import FULL
+from runyard.worker.sandbox.levels import FULL, NONE
 
 SOON_S = 15.0
 """Far more than any of it takes, far less than a walk without end."""
