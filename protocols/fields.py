@@ -50,6 +50,10 @@ def flag(default: bool = False) -> Any:
     return field(default=default, validator=check.instance_of(bool))
 
 
-def payload(most: int) -> Any:
-    """Bytes that follow the header raw; empty by default."""
-    return field(default=b"", metadata={"payload": most})
+def payload(most: int, *, later: bool = False) -> Any:
+    """Bytes that follow the header raw; empty by default.
+
+    One that came `later` than its verb stands last, and where it is empty it does not travel: a
+    peer that does not know it takes the message all the same.
+    """
+    return field(default=b"", metadata={"payload": most, "later": later})

@@ -14,12 +14,21 @@ from runyard.protocols.checked import MOST_BYTES as MOST_CHECKED_BYTES
 from runyard.protocols.fields import flag, listed, optional_text, payload, seconds, text, whole
 from runyard.protocols.formats import REQUEST_SCHEMA_BYTES
 from runyard.protocols.inspected import MOST_BYTES
-from runyard.protocols.limits import ARGS_ENV_BYTES, CODE_BYTES, RANGES, STDIN_BYTES
+from runyard.protocols.limits import (
+    ARGS_ENV_BYTES,
+    CODE_BYTES,
+    FILES_BYTES,
+    MIB,
+    RANGES,
+    STDIN_BYTES,
+)
 
 MOST_ATTEMPTS = 1024
 OUTPUT_BYTES = int(RANGES["output_bytes"].maximum)
 CHUNK_BYTES = 64 * 1024
 STREAMS = ("stdout", "stderr")
+PACKED_BYTES = FILES_BYTES + 1 * MIB
+"""Of files with their names (files.py)."""
 
 
 @frozen(kw_only=True)
@@ -31,7 +40,10 @@ class Message:
 
 @frozen(kw_only=True)
 class Hello(Message):
-    """Worker, first: who it is and what it offers. `boot` is new at each start of the process."""
+    """Worker, first: who it is and what it offers. `boot` is new at each start of the process.
+
+    `files` says that it takes tasks with files.
+    """
 
     verb: ClassVar[str] = "Hello"
     versions: list[int] = listed(int, 16)
@@ -42,6 +54,7 @@ class Hello(Message):
     nonce: str = text(128)
     runtimes: list[str] = listed(str, 64)
     formats: list[str] = listed(str, 64)
+    files: bool = flag()
 
 
 @frozen(kw_only=True)
@@ -74,7 +87,9 @@ class Run(Message):
     longer than its lease is refused, since the controller may have given it up. `format` names what
     its output must be, empty for anything; `schema` is the JSON Schema that came with the request.
     Payloads: the code, its stdin, its arguments and its variables (`NAME=VALUE`), each of the last
-    two as texts that end with NUL, as execve takes them: JSON would need up to six times the room.
+    two as texts that end with NUL, as execve takes them: JSON would need up to six times the room;
+    then its files, packed as files.py says. `fresh` asks for an interpreter that starts anew,
+    `collect` for the files that it leaves.
     """
 
     verb: ClassVar[str] = "Run"
@@ -85,10 +100,13 @@ class Run(Message):
     beat: int = whole(0, 1 << 53, default=0)
     format: str = text(64, default="")
     schema: str = text(REQUEST_SCHEMA_BYTES, default="")
+    fresh: bool = flag()
+    collect: bool = flag()
     code: bytes = payload(CODE_BYTES)
     stdin: bytes = payload(STDIN_BYTES)
     args: bytes = payload(ARGS_ENV_BYTES)
     env: bytes = payload(ARGS_ENV_BYTES)
+    files: bytes = payload(PACKED_BYTES, later=True)
 
 
 @frozen(kw_only=True)
@@ -142,7 +160,10 @@ class Output(Message):
 
 @frozen(kw_only=True)
 class Result(Message):
-    """Worker: how the attempt ended. Payloads: its stdout and stderr. Kept until its Ack."""
+    """Worker: how the attempt ended. Kept until its Ack.
+
+    Payloads: its stdout and stderr; then, where its Run asked for them, the files that it left.
+    """
 
     verb: ClassVar[str] = "Result"
     attempt: str = text(64)
@@ -163,6 +184,7 @@ class Result(Message):
     format: str = text(MOST_CHECKED_BYTES, default="")
     stdout: bytes = payload(OUTPUT_BYTES)
     stderr: bytes = payload(OUTPUT_BYTES)
+    files: bytes = payload(PACKED_BYTES, later=True)
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,7 @@ from itertools import chain
 from attrs import evolve, field, frozen
 
 from runyard.protocols.checked import Checked
+from runyard.protocols.files import NONE, File, Files
 from runyard.protocols.formats import Format
 from runyard.protocols.inspected import Record
 from runyard.protocols.limits import Limits
@@ -103,6 +104,8 @@ class Task:
         keep_on_disconnect: Whether it runs on when nobody waits for it any more.
         retry: What of its own doing it is tried again after; None for nothing.
         format: What its output must be; None for anything.
+        files: What is put beside its program.
+        fresh: Whether its interpreter starts anew for it.
     """
 
     id: str
@@ -119,6 +122,8 @@ class Task:
     keep_on_disconnect: bool = False
     retry: RetryPolicy | None = None
     format: Format | None = None
+    files: tuple[File, ...] = ()
+    fresh: bool = False
 
     def kept(self) -> Task:
         """Give the task as one that runs on when nobody waits for it any more."""
@@ -127,10 +132,11 @@ class Task:
     @property
     def size(self) -> int:
         """What it holds in bytes, as the backlog counts it: all that its caller may make long."""
-        texts = [*self.args, *chain(*self.env, *self.labels)]
+        texts = [*self.args, *chain(*self.env, *self.labels), *(each.name for each in self.files)]
         if self.name is not None:
             texts.append(self.name)
         held = len(self.code) + len(self.stdin) + (self.format.size if self.format else 0)
+        held += sum(each.size for each in self.files)
         return held + sum(len(t.encode()) + TEXT_BYTES for t in texts)
 
 
@@ -163,6 +169,7 @@ class Ended:
         confirmed: False where the worker did not say in time that the processes are gone.
         format: What the check of its output found; None where there was none.
         error: What its process told of the exception that ended it, or where it was at a timeout.
+        files: What it left in its folder.
     """
 
     outcome: Outcome
@@ -180,6 +187,7 @@ class Ended:
     confirmed: bool = True
     error: Record | None = None
     format: Checked | None = None
+    files: Files = NONE
 
 
 def cancelled(reason: Reason, detail: str = "", *, confirmed: bool = True) -> Ended:

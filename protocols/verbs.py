@@ -90,6 +90,11 @@ def payload_limits(kind: type[Message]) -> dict[str, int]:
 
 
 PAYLOADS: dict[str, dict[str, int]] = {v: payload_limits(kind) for v, kind in VERBS.items()}
+FEWEST: dict[str, int] = {
+    verb: sum(not attrs.fields_dict(VERBS[verb])[name].metadata["later"] for name in limits)
+    for verb, limits in PAYLOADS.items()
+}
+"""How many payloads of a verb always travel; those that came later may be missing."""
 
 
 def encode(message: Message) -> tuple[dict[str, Any], list[bytes]]:
@@ -109,6 +114,8 @@ def encode(message: Message) -> tuple[dict[str, Any], list[bytes]]:
             raise ValueError(f"{message.verb}.{name} holds {len(value)} bytes of {limits[name]}")
         else:
             payloads.append(value)
+    while len(payloads) > FEWEST[message.verb] and not payloads[-1]:
+        payloads.pop()
     return header, payloads
 
 
@@ -121,10 +128,12 @@ def decode(header: dict[str, Any], payloads: list[bytes]) -> Message:
     verb = header["verb"]
     kind = VERBS[verb]
     limits = PAYLOADS[verb]
+    if not FEWEST[verb] <= len(payloads) <= len(limits):
+        raise ProtocolError(f"{verb} has {len(limits)} payloads")
     known = attrs.fields_dict(kind)
     values = {k: v for k, v in header.items() if k in known and k not in limits}
     try:
-        return kind(**values, **dict(zip(limits, payloads, strict=True)))
+        return kind(**values, **dict(zip(limits, payloads, strict=False)))
     except (TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"{verb} is malformed: {str(error)[:200]}") from None
 
@@ -136,9 +145,9 @@ def check_sizes(verb: str, sizes: object) -> list[int]:
         ProtocolError: they are not this verb's, or too large.
     """
     limits = PAYLOADS[verb]
-    if not isinstance(sizes, list) or len(sizes) != len(limits):
+    if not isinstance(sizes, list) or not FEWEST[verb] <= len(sizes) <= len(limits):
         raise ProtocolError(f"{verb} has {len(limits)} payloads, its header says otherwise")
-    for size, (name, most) in zip(sizes, limits.items(), strict=True):
+    for size, (name, most) in zip(sizes, limits.items(), strict=False):
         if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= most:
             raise ProtocolError(f"{verb}.{name} must be 0 to {most} bytes")
     return sizes

@@ -15,6 +15,7 @@ from runyard.protocols.tasks import RetryPolicy, Task
 from runyard.sched.bodies import read_body
 from runyard.sched.decoding import Encoding, decode_code, parse_pairs, text_of
 from runyard.sched.errors import Kind, Problem, Refusal, malformed, shown
+from runyard.sched.given import check_room, read_files
 from runyard.sched.limits import LimitPolicy, LimitRefused
 from runyard.sched.models import NOT_YET, ExecuteOptions, ExecuteRequest
 
@@ -76,6 +77,7 @@ def _admit_document(document: dict[str, Any], policy: Policy) -> Admitted:
         "stdin": request.stdin.encode(),
         "args": tuple(request.args),
         "env": tuple(request.env.items()),
+        "files": read_files(request.files),
         "labels": tuple(request.labels.items()),
         "limits": request.limits.model_dump(exclude_none=True),
         "retry": _retry(request),
@@ -121,10 +123,12 @@ def _admit(code: bytes, options: ExecuteOptions, more: dict[str, Any], policy: P
         priority=options.priority,
         name=options.name,
         format=_format(options.format, policy),
+        fresh=options.fresh,
         keep_on_disconnect=options.on_disconnect == "continue" or not options.wait,
         **more,
     )
     _check_sizes(task)
+    check_room(task.files, task.limits.disk_bytes)
     if task.language not in policy.runtimes:
         raise malformed("language", task.language, f"one of {', '.join(sorted(policy.runtimes))}")
     return Admitted(task, options.wait)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from runyard.protocols.files import NONE, Files
 from runyard.protocols.inspected import without_locals
 from runyard.protocols.tasks import OURS, Ended, Outcome, Reason
 from runyard.sched.tickets import Ticket
@@ -35,6 +36,8 @@ def task_document(ticket: Ticket, position: int | None, *, debug: bool) -> dict[
         "error": _error(ended, debug=debug),
         "limit": _limit(ended),
         "format": _format(ended),
+        "files": [{"name": each.name, "size": each.size} for each in _files(ended).files],
+        "files_left_out": list(_files(ended).left_out),
         "usage": _usage(ended),
         "isolation": ended.isolation if ended else None,
         "attempts": [
@@ -93,6 +96,10 @@ def _format(ended: Ended | None) -> dict[str, Any] | None:
         "more": checked.more,
         "failed": checked.failed,
     }
+
+
+def _files(ended: Ended | None) -> Files:
+    return ended.files if ended is not None else NONE
 
 
 def _limit(ended: Ended | None) -> dict[str, Any] | None:

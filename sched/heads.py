@@ -1,7 +1,8 @@
 """The form of a request's head, checked before anything reads it: pure.
 
 What routes requests decodes ``%41`` and drops a leading slash; what compares paths does not. Only
-paths that both read alike get past here. No route of ours needs another.
+paths that both read alike get past here. The names of tasks' files need others: they are taken off
+the path before, and are never routed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,16 @@ _PLAIN_PATH = re.compile(rb"(?:/[!-$&-.0-\[\]-~]+)*/?")
 _HOST = re.compile(rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9_.-]+))(?::[0-9]{0,5})?")
 _NAME = re.compile(rb"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _LONGEST_LENGTH = 15
+_FILE = re.compile(rb"(/tasks/[0-9a-f-]{36}/files)/((?:[!$-.0-~]|%[0-9A-Fa-f]{2}|/(?!/))+)")
+
+
+def split_file(path: bytes) -> tuple[bytes, bytes]:
+    """Part the path of a task's file into the route and the name, percent-encoded as it came.
+
+    Of any other path the name is empty.
+    """
+    found = _FILE.fullmatch(path)
+    return (found[1], found[2]) if found is not None else (path, b"")
 
 
 def refuse_head(path: bytes, hosts: Sequence[bytes]) -> Refusal | None:

@@ -37,6 +37,7 @@ from runyard.sched.fleet import (
 from runyard.sched.jsontext import LARGE_BYTES, dump_json
 from runyard.sched.limits import LimitPolicy
 from runyard.sched.pages import Pages
+from runyard.sched.results import result_answer
 from runyard.sched.roster import Roster
 from runyard.sched.tickets import Ticket, Tickets
 from runyard.sched.web import BoundedRequest
@@ -128,14 +129,10 @@ class Api:
         confirmed = finished and ticket.ended is not None and ticket.ended.confirmed
         return await self._send_ticket(request, ticket, status=200 if confirmed else 202)
 
-    @app.route("/tasks/<task_id>/<any(stdout, stderr):stream>", methods=["GET"])
-    def stream(self, request: BoundedRequest, task_id: str, stream: str) -> bytes:
-        """Give the bytes that a finished task wrote."""
-        ticket = self._find(task_id)
-        if ticket.ended is None:
-            raise Refusal(Kind.NOT_FOUND, f"{stream}: the task has not finished yet")
-        body: bytes = getattr(ticket.ended, stream)
-        return send(request, Answer(200, body, "application/octet-stream"))
+    @app.route("/tasks/<task_id>/<any(stdout, stderr, files):what>", methods=["GET"])
+    def result(self, request: BoundedRequest, task_id: str, what: str) -> bytes:
+        """Give the bytes that a finished task wrote, to a stream or to a file."""
+        return send(request, result_answer(self._find(task_id), what, request.rest))
 
     @app.route("/workers", methods=["GET"])
     def workers(self, request: BoundedRequest) -> bytes:

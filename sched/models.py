@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
+from runyard.protocols.files import MOST_FILES
 from runyard.protocols.limits import complaint
 from runyard.protocols.tasks import RETRIABLE
 
 LANGUAGE = r"^[a-z0-9][a-z0-9_.+-]{0,31}(:[a-z0-9][a-z0-9_.-]{0,31})?$"
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
-NOT_YET = frozenset({"files", "network", "expires_in", "callback_url", "fresh"})
+NOT_YET = frozenset({"network", "expires_in", "callback_url"})
 
 
 def _encodable(text: str) -> str:
@@ -92,6 +93,16 @@ class RetryModel(BaseModel):
     backoff: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 1.0
 
 
+class FileModel(BaseModel):
+    """A file that is put beside the program; what its name may be is in protocols/files.py."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Text
+    content: Content
+    encoding: Literal["utf8", "base64"] = "utf8"
+
+
 class ExecuteOptions(BaseModel):
     """What goes with the code, in a query, a form or a JSON object."""
 
@@ -105,6 +116,7 @@ class ExecuteOptions(BaseModel):
     format: Any = None
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     wait: bool = True
+    fresh: bool = False
 
 
 class ExecuteRequest(ExecuteOptions):
@@ -114,6 +126,7 @@ class ExecuteRequest(ExecuteOptions):
     stdin: Content = ""
     args: Annotated[list[Text], FailFast(), Field(max_length=1024)] = []
     env: Annotated[dict[str, Text], Field(max_length=1024), AfterValidator(_env_names)] = {}
+    files: Annotated[list[FileModel], FailFast(), Field(max_length=MOST_FILES)] = []
     limits: LimitsModel = LimitsModel()
     retry: RetryModel | None = None
     labels: Annotated[dict[LabelName, ShortText], Field(max_length=32)] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 from runyard.protocols.formats import BUILTIN, SCHEMA
@@ -13,24 +14,28 @@ BUILT_IN = "*"
 
 
 class Need(NamedTuple):
-    """A runtime, and a format: none, a built-in one, or an operator's by its name."""
+    """A runtime, a format (none, a built-in one, or an operator's by its name), files or none."""
 
     runtime: str
     format: str = ""
+    files: bool = False
 
 
 def need_of(task: Task) -> Need:
     """Give what a task needs."""
-    wanted = task.format
+    wanted, files = task.format, bool(task.files)
     if wanted is None:
-        return Need(task.language)
+        return Need(task.language, files=files)
     built_in = wanted.name in BUILTIN or wanted.name == SCHEMA
-    return Need(task.language, BUILT_IN if built_in else wanted.name)
+    return Need(task.language, BUILT_IN if built_in else wanted.name, files)
 
 
-def met_by(runtimes: Sequence[str], formats: Sequence[str]) -> tuple[Need, ...]:
-    """Give every need that a worker meets."""
+def met_by(
+    runtimes: Sequence[str], formats: Sequence[str], *, files: bool = False
+) -> tuple[Need, ...]:
+    """Give every need that a worker meets; `files` says that it takes tasks with files."""
     kinds = [""]
     if set(BUILTIN) <= set(formats):
         kinds += [BUILT_IN, *(name for name in formats if name not in BUILTIN)]
-    return tuple(Need(runtime, kind) for runtime in runtimes for kind in kinds)
+    given = (False, True) if files else (False,)
+    return tuple(Need(*each) for each in product(runtimes, kinds, given))

@@ -53,6 +53,7 @@ class Worker:
     """A linked worker.
 
     Attributes:
+        files: Whether it takes tasks with files.
         running: Ids of the attempts that hold its slots.
         quarantined: Of those, the ones whose end it did not confirm in time.
         health: What its last attempts were like.
@@ -69,6 +70,7 @@ class Worker:
     runtimes: tuple[str, ...]
     link: Runner
     formats: tuple[str, ...] = ()
+    files: bool = False
     draining: bool = False
     running: set[str] = field(factory=set)
     quarantined: set[str] = field(factory=set)
@@ -80,7 +82,7 @@ class Worker:
     @property
     def meets(self) -> tuple[Need, ...]:
         """Every need of a task that it meets."""
-        return met_by(self.runtimes, self.formats)
+        return met_by(self.runtimes, self.formats, files=self.files)
 
     @property
     def state(self) -> str:

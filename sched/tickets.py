@@ -104,7 +104,7 @@ class Ticket:
         """Bytes that it holds in memory, roughly."""
         held = self.task.size + 2048
         if self.ended is not None:
-            held += len(self.ended.stdout) + len(self.ended.stderr)
+            held += len(self.ended.stdout) + len(self.ended.stderr) + self.ended.files.size
         return held
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runyard.protocols.checked import read_checked
 from runyard.protocols.errors import ProtocolError
+from runyard.protocols.files import pack, unpack
 from runyard.protocols.inspected import read_record
 from runyard.protocols.limits import RANGES, limits_document
 from runyard.protocols.messages import Result, Run
@@ -28,8 +29,11 @@ def run_of(attempt: str, task: Task, lease: float, beat: int) -> Run:
         env=join_texts(f"{name}={value}" for name, value in task.env),
         format=task.format.name if task.format is not None else "",
         schema=(task.format.schema or "") if task.format is not None else "",
+        fresh=task.fresh,
+        collect=True,
         code=task.code,
         stdin=task.stdin,
+        files=pack(task.files),
     )
 
 
@@ -37,8 +41,8 @@ def ended_of(result: Result) -> Ended:
     """Build the end of an attempt from a worker's words, each of them checked.
 
     Raises:
-        ProtocolError: its outcome is unknown, or its limit not of its form. A reason or a limit
-            that is unknown may be a newer worker's: it is told in the detail.
+        ProtocolError: its outcome is unknown, or its limit or its files are not of their form. A
+            reason or a limit that is unknown may be a newer worker's: it is told in the detail.
     """
     try:
         outcome = Outcome(result.outcome)
@@ -69,6 +73,7 @@ def ended_of(result: Result) -> Ended:
         confirmed=result.confirmed,
         error=read_record(result.error) if result.error else None,
         format=read_checked(result.format),
+        files=unpack(result.files),
     )
 
 

@@ -17,7 +17,7 @@ from twisted.web.server import Request, Site
 
 from runyard.sched.answers import Answer, answer_refusal
 from runyard.sched.channel import BoundedChannel, WebLimits
-from runyard.sched.heads import refuse_head
+from runyard.sched.heads import refuse_head, split_file
 
 __all__ = ["BoundedRequest", "BoundedSite", "Gate", "WebLimits"]
 
@@ -25,11 +25,16 @@ Gate = Callable[["BoundedRequest"], Answer | None]
 
 
 class BoundedRequest(Request):
-    """A request whose body is in memory and whose query and form are left as they came."""
+    """A request whose body is in memory and whose query and form are left as they came.
+
+    Attributes:
+        rest: What its path names below a task's files, as it came; its `path` ends before that.
+    """
 
     channel: Any
     content: Any
     query = b""
+    rest = b""
 
     def gotLength(self, length: int | None) -> None:
         """Keep the body in memory: it is bounded."""
@@ -49,7 +54,8 @@ class BoundedRequest(Request):
             return
         self.content.seek(0)
         self.method, self.uri, self.clientproto = command, path, version
-        self.path, _, self.query = path.partition(b"?")
+        path, _, self.query = path.partition(b"?")
+        self.path, self.rest = split_file(path)
         self.args: dict[bytes, list[bytes]] = {}
         refusal = refuse_head(self.path, self.requestHeaders.getRawHeaders(b"host") or [])
         if refusal is not None:

@@ -25,7 +25,7 @@ class _Kept:
 
     @property
     def size(self) -> int:
-        return len(self.result.stdout) + len(self.result.stderr)
+        return len(self.result.stdout) + len(self.result.stderr) + len(self.result.files)
 
 
 class KeptResults:

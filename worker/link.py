@@ -79,7 +79,7 @@ class ControllerLink(MessageReceiver):
             versions=list(VERSIONS), name=identity.name, boot=identity.boot, slots=executor.slots,
             isolation=executor.sandbox.isolation, runtimes=list(executor.sandbox.runtimes),
             formats=executor.formats.names if executor.formats is not None else [],
-            nonce=self._nonce,
+            nonce=self._nonce, files=True,
         )  # fmt: skip
         self.send(hello)
 

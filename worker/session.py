@@ -48,6 +48,7 @@ class Sender(Protocol):
 @define
 class _Running:
     lease: float
+    collect: bool = False
     started: bool = False
     timer: IDelayedCall | None = None
 
@@ -126,12 +127,13 @@ class Session:
                 raise Refused("it was cancelled before it arrived")
             if attempt in self._finished or attempt in self._running:
                 raise Refused("this attempt has run here already")
-            self._start(attempt, job_of(message, left), message.lease)
+            self._start(message, job_of(message, left))
         except Refused as error:
             self._send(RefusedMessage(attempt=attempt, reason=str(error)[:512]))
 
-    def _start(self, attempt: str, job: Job, lease: float) -> None:
-        self._running[attempt] = _Running(lease)
+    def _start(self, message: Run, job: Job) -> None:
+        attempt = job.attempt
+        self._running[attempt] = _Running(message.lease, message.collect)
         try:
             self._executor.execute(
                 job,
@@ -224,7 +226,8 @@ class Session:
         if running is not None:
             running.stop()
         self.unwatch(attempt)
-        self._finished.add(result_of(attempt, ended))
+        collect = running is not None and running.collect
+        self._finished.add(result_of(attempt, ended, collect=collect))
         self._send_result(attempt)
         self._changed()
 

@@ -44,7 +44,7 @@ from runyard.worker.options import Options
 from runyard.worker.sandbox.choosing import Wishes, make_sandbox
 from runyard.worker.sandbox.instance import InstanceUnusable
 from runyard.worker.sandbox.levels import TooLittleIsolation
-from runyard.worker.sandbox.plain import PROGRAM, TMP
+from runyard.worker.sandbox.plain import PROGRAM
 from runyard.worker.sandbox.runtimes import RuntimeUnusable, task_account
 from runyard.worker.service import WorkerService
 
@@ -125,10 +125,9 @@ def _task_files(folder: str | None) -> tuple[tuple[str, str], ...]:
     """List the operator's task files; a name that every task has already would fail each one."""
     files = task_files(folder)
     for name, path in files:
-        if name in (PROGRAM, TMP):
+        if name == PROGRAM:
             raise usage.UsageError(
-                f"--task-files {folder}: {path} must have another name: {PROGRAM} and {TMP} are the"
-                " task's own"
+                f"--task-files {folder}: {path} must have another name: {PROGRAM} is the task's own"
             )
     return files
 

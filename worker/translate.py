@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runyard.protocols.checked import write_checked
 from runyard.protocols.errors import ProtocolError
+from runyard.protocols.files import pack, unpack
 from runyard.protocols.formats import Format
 from runyard.protocols.inspected import write_record
 from runyard.protocols.limits import limits_from
@@ -20,7 +21,7 @@ def job_of(message: Run, lease: float) -> Job:
     """Build the job that a Run asks for, with what is left of its lease.
 
     Raises:
-        ProtocolError: its limits, arguments or variables are not of their form.
+        ProtocolError: its limits, arguments, variables or files are not of their form.
     """
     try:
         limits = limits_from(message.limits)
@@ -42,11 +43,20 @@ def job_of(message: Run, lease: float) -> Job:
         limits=limits,
         lease=lease,
         format=Format(message.format, message.schema or None) if message.format else None,
+        files=_files(message.files),
+        fresh=message.fresh,
     )
 
 
-def result_of(attempt: str, ended: Ended) -> Result:
-    """Build the Result that tells how an attempt ended."""
+def _files(packed: bytes) -> bytes:
+    """Check packed files; they stay packed, for whoever puts them into the task's folder."""
+    if unpack(packed).left_out:
+        raise ProtocolError("Run.files: a file was left out")
+    return packed
+
+
+def result_of(attempt: str, ended: Ended, *, collect: bool) -> Result:
+    """Build the Result that tells how an attempt ended, with its files where it asked for them."""
     limit = ended.limit
     usage = ended.usage
     checked = write_checked(ended.format)
@@ -69,4 +79,5 @@ def result_of(attempt: str, ended: Ended) -> Result:
         confirmed=ended.confirmed,
         error=write_record(ended.error, BESIDE_A_CHECK) if checked else write_record(ended.error),
         format=checked,
+        files=pack(ended.files.files, ended.files.left_out) if collect else b"",
     )

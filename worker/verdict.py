@@ -67,6 +67,7 @@ def verdict(
         isolation=isolation,
         error=error,
         confirmed=ending.clean,
+        files=ending.files,
     )
 
 

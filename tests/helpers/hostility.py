@@ -62,7 +62,7 @@ def _sizes(count: int, last: Any) -> Any:
 
 
 def after_proof(verb: str, count: int, others: str, fields: dict[str, Any]) -> list[Rudeness]:
-    """What ends a proven link; `verb` is the one with payloads, `count` how many of them."""
+    """What ends a proven link; `verb` is the one with payloads, `count` how many always travel."""
 
     def lie(name: str, sizes: Any, why: str, **more: Any) -> Rudeness:
         data = line(verb, **fields, payload=_sizes(count, sizes), **more)
@@ -103,7 +103,7 @@ def after_proof(verb: str, count: int, others: str, fields: dict[str, Any]) -> l
         lie("true", True, "must be 0 to"),
         lie("a text", "10", "must be 0 to"),
         lie("none", None, "must be 0 to"),
-        lie("too many", [0] * (count + 1), "payloads"),
+        lie("too many", [0] * (count + 2), "payloads"),
         lie("too few", [0] * (count - 1), "payloads"),
         lie("no list", [], "payloads"),
         lie("large without a stream", [70_000] + [0] * (count - 1), "need a stream"),

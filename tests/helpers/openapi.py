@@ -62,6 +62,8 @@ TASK_KEYS = [
     "stdout_truncated",
     "stderr_truncated",
     "limit",
+    "files",
+    "files_left_out",
     "usage",
     "isolation",
     "attempts",
@@ -114,6 +116,7 @@ def _schemas() -> dict[str, Schema]:
     fields["format"] = {"enum": asked}
     fields["code"] = {"enum": list(PROGRAMS)}
     fields["args"]["items"]["pattern"] = NO_NUL
+    fields["files"] = {"type": "array", "maxItems": 1, "items": _file()}
     for name, pattern in (("env", ENV_NAME), ("labels", NO_NUL)):
         fields[name]["additionalProperties"]["pattern"] = NO_NUL
         fields[name].setdefault("propertyNames", {})["pattern"] = pattern
@@ -129,6 +132,19 @@ def _schemas() -> dict[str, Schema]:
     }
 
 
+def _file() -> Schema:
+    return {
+        "type": "object",
+        "required": ["name", "content"],
+        "additionalProperties": False,
+        "properties": {
+            "name": {"enum": ["a.txt", "data/b c.bin"]},
+            "content": {"type": "string", "maxLength": 100, "pattern": "^[A-Za-z0-9]*$"},
+            "encoding": {"enum": ["utf8"]},
+        },
+    }
+
+
 def _narrow(fields: dict[str, Schema]) -> None:
     wall = RANGES["wall_s"]
     fields["timeout"]["anyOf"][0] |= {"minimum": wall.minimum, "maximum": wall.maximum}
@@ -141,7 +157,8 @@ def _options() -> Schema:
     """Give the options as they stand in a query or a form, where nothing can be null."""
     options = ExecuteOptions.model_json_schema()
     _narrow(options["properties"])
-    options["properties"]["wait"] = {"anyOf": [{"type": "boolean"}, {"enum": [0, 1, *SWITCHES]}]}
+    for name in ("wait", "fresh"):
+        options["properties"][name] = {"anyOf": [{"type": "boolean"}, {"enum": [0, 1, *SWITCHES]}]}
     for name in ("timeout", "name"):
         options["properties"][name] = options["properties"][name]["anyOf"][0]
     for each in options["properties"].values():

@@ -52,7 +52,8 @@ class Slots:
         if level == NONE:
             self.sandbox = PlainSandbox(reactor, 2, self.jobs, INTERPRETERS, ACCOUNT, task_files)
         else:
-            self.sandbox = jails(state, self.jobs, level)
+            theirs = os.path.dirname(task_files[0][1]) if task_files else None
+            self.sandbox = jails(state, self.jobs, level, theirs)
         self.sandbox.start()
 
     def start(

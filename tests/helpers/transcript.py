@@ -11,6 +11,7 @@ from pair import Pair
 from twisted.internet.defer import Deferred
 from twisted.test.iosim import FakeTransport, connect
 
+from runyard.protocols.files import File, Files
 from runyard.protocols.tasks import Reason, Task
 from runyard.protocols.verbs import PAYLOADS
 from runyard.worker.link import Identity
@@ -97,6 +98,7 @@ def conversation() -> list[str]:
     made = Conversation()
     made.lines.insert(0, "# both prove themselves; the scheduler waits for nothing here")
     _watched(made)
+    _files(made)
     _not_taken(made)
     _large(made)
     _drained(made)
@@ -122,6 +124,14 @@ def _watched(made: Conversation) -> None:
     made.later(5.0 - COALESCE_S)
     made.says("its end; what was watched comes with it once more, for whoever did not")
     job.end()
+    made.pump.flush()
+
+
+def _files(made: Conversation) -> None:
+    made.says("one with a file, which leaves another")
+    made.start("task-5.1", a_task(b"...", files=(File("in/a.txt", b"given\n"),)))
+    made.job_starts()
+    made.sandbox.jobs[-1].end(files=Files((File("b.txt", b"left\n"),), ("big.iso",)))
     made.pump.flush()
 
 

@@ -134,7 +134,7 @@ def test_a_dying_process_leaves_no_core(runyard: System) -> None:
     document, _ = ends(runyard, code)
     limit, listed = document["stdout"].splitlines()
     assert limit == "(0, 0)"
-    assert listed == "main.py tmp"
+    assert listed == "main.py"
 
 
 TIMED: dict[str, tuple[str, str, list[str]]] = {

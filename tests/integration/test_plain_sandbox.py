@@ -140,7 +140,7 @@ async def test_the_job_is_the_main_module_in_a_folder_of_its_own(slots: Slots) -
     lines = ending.stdout.decode().splitlines()
     assert lines[0].startswith("__main__ ")
     assert lines[0].endswith("/main.py True def f(): pass")
-    assert lines[1:] == ["['main.py', 'tmp'] []", "True", "True False True", f"1 0 {uid}"]
+    assert lines[1:] == ["['main.py'] []", "True", "True False True", f"1 0 {uid}"]
 
 
 @pytest_twisted.ensureDeferred

@@ -34,16 +34,19 @@ def slots(tmp_path: Path) -> Any:
 DEEP = "import os\nfor i in range(1500):\n    os.mkdir('d'); os.chdir('d'); open('f', 'w').close()"
 
 
-CLOSED = "import os\nos.makedirs('a/b')\nfor p in ('a/b', 'a', 'tmp', '.'): os.chmod(p, 0)"
+CLOSED = """import os
+os.makedirs('a/b')
+for p in ('a/b', 'a', os.environ['TMPDIR'], '.'): os.chmod(p, 0)"""
 
 
 GONE = "import os, shutil\nshutil.rmtree(os.getcwd(), ignore_errors=True)"
 
 
-LINKS = "import os\nos.symlink('/', 'tmp/l'); os.unlink('main.py'); os.symlink('/etc', 'main.py')"
+LINKS = """import os
+os.symlink('/', os.environ['TMPDIR'] + '/l'); os.unlink('main.py'); os.symlink('/etc', 'main.py')"""
 
 
-FULL = "for i in range(4000): open(f'tmp/{i}', 'w').close()"
+FULL = "import os\nfor i in range(4000): open(os.environ['TMPDIR'] + f'/{i}', 'w').close()"
 
 
 @pytest.mark.parametrize("code", [DEEP, CLOSED, GONE, LINKS, FULL])

@@ -66,7 +66,7 @@ def test_a_payload_that_is_too_large_fails_where_it_is_sent() -> None:
 
 @pytest.mark.parametrize(
     "sizes",
-    [None, [], [1], [1] * 5, [-1] * 4, [CODE_BYTES + 1, 0, 0, 0], [True] * 4, [1.0] * 4, ["1"] * 4],
+    [None, [], [1], [1] * 6, [-1] * 4, [CODE_BYTES + 1, 0, 0, 0], [True] * 4, [1.0] * 4, ["1"] * 4],
 )
 def test_sizes_are_refused_before_a_byte_is_read(sizes: object) -> None:
     with pytest.raises(ProtocolError):

@@ -73,7 +73,7 @@ def test_the_environment_is_a_fixed_few_and_the_task_s_own(monkeypatch: pytest.M
     job = Job("a", "python", b"", b"", (), (("A", "1"), ("HOME", "/mine")), Limits(), 10.0)
     given = environment(job, "/jobs/1", "/hook")
     assert given == {
-        "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/mine", "TMPDIR": "/jobs/1/tmp",
+        "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/mine", "TMPDIR": "/jobs/1.tmp",
         "LANG": "C.UTF-8", "A": "1", "PYTHONPATH": "/hook",
     }  # fmt: skip
 

@@ -12,32 +12,57 @@ if TYPE_CHECKING:  # what the helper has loaded shows in what tasks are said to 
     import socket
     from typing import Any
 
-    from runyard.worker.sandbox import removal
+    from runyard.worker.sandbox import collecting, removal
 else:  # the helper has put our folder on its path while it imports us
+    import collecting
     import removal
 
 COPY_BYTES = 1 << 20
 TIDY_S = 0.02
 
 
-def furnish(order: dict[str, Any], code: int) -> None:
-    """Make the job's folder: the program, an empty tmp, links to the operator's task files."""
+def furnish(order: dict[str, Any], code: int, files: int) -> None:
+    """Make the job's folder: the program, links to the operator's task files, its own files.
+
+    Its TMPDIR is beside it.
+    """
     cwd = order["cwd"]
     try:
         os.mkdir(cwd, 0o700)
     except OSError:  # where tasks are this same user, one may have spoilt the slot's folder
         clear(os.path.dirname(cwd))
         os.mkdir(cwd, 0o700)
-    os.mkdir(os.path.join(cwd, "tmp"), 0o700)
+    os.mkdir(tmp_of(cwd), 0o700)
     program = os.path.join(cwd, order["program"])
     with open(program, "wb", buffering=0) as target:
         while os.sendfile(target.fileno(), code, None, COPY_BYTES):
             pass
     for name, path in order["task_files"]:
         os.symlink(path, os.path.join(cwd, name))
+    owner = (order["uid"], order["gid"]) if order["uid"] is not None else None
+    collecting.place(cwd, files, owner)
+    if owner is not None:
+        for path in (program, tmp_of(cwd), cwd):
+            os.chown(path, *owner)
+
+
+def tmp_of(cwd: str) -> str:
+    """Name the folder for temporary files of the job that runs in another."""
+    return f"{cwd}.tmp"
+
+
+def collect(order: dict[str, Any], files: int) -> None:
+    """Pack what the job has left, as the job's user: what that may not read is not collected."""
     if order["uid"] is not None:
-        for path in (program, os.path.join(cwd, "tmp"), cwd):
-            os.chown(path, order["uid"], order["gid"])
+        os.setgroups([])
+        os.setegid(order["gid"])
+        os.seteuid(order["uid"])
+    try:
+        collecting.Collection(files, order["file_bytes"], release=False).collect(order["cwd"])
+    finally:
+        if order["uid"] is not None:
+            os.seteuid(os.getuid())
+            os.setegid(os.getgid())
 
 
 def aside_of(folder: str) -> str:
@@ -60,13 +85,14 @@ def discard(order: dict[str, Any]) -> None:
     try:
         for name in (order["program"], *(name for name, _ in order["task_files"])):
             os.unlink(os.path.join(cwd, name))
-        os.rmdir(os.path.join(cwd, "tmp"))
         os.rmdir(cwd)
+        os.rmdir(tmp_of(cwd))
     except OSError:
-        try:
-            put_aside(cwd, os.path.dirname(cwd))
-        except OSError as error:
-            complain(f"{cwd} cannot be put aside: {error}")
+        for path in (cwd, tmp_of(cwd)):
+            try:
+                put_aside(path, os.path.dirname(cwd))
+            except OSError as error:
+                complain(f"{path} cannot be put aside: {error}")
 
 
 def clear(folder: str) -> bool:

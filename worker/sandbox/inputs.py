@@ -1,4 +1,4 @@
-"""What a job is given in files without a name, and what its process writes behind its stdin."""
+"""What a job is given in files without a name, and what comes back behind that in two of them."""
 
 from __future__ import annotations
 
@@ -7,32 +7,40 @@ import os
 from contextlib import ExitStack
 
 from attrs import frozen
+from twisted.logger import Logger
+
+from runyard.protocols.errors import ProtocolError
+from runyard.protocols.files import NONE, Files, unpack
+from runyard.protocols.messages import PACKED_BYTES
 
 MOST_TOLD = 64 * 1024
+
+log = Logger()
 
 
 @frozen
 class Inputs:
-    """Open descriptors of a job's order, code and stdin, and the folder that it runs in."""
+    """Open descriptors of a job's order, code, stdin and files, and the folder that it runs in."""
 
     order: int
     code: int
     stdin: int
     stdin_size: int
+    files: int
+    files_size: int
     folder: str
 
-    @property
-    def descriptors(self) -> list[int]:
-        """The descriptors, in the order in which the helper takes them."""
-        return [self.order, self.code, self.stdin]
+    def descriptors(self, outputs: list[int]) -> list[int]:
+        """Give the descriptors, with those of its outputs, in the order that the helper takes."""
+        return [self.order, self.code, self.stdin, *outputs, self.files]
 
     def close(self) -> None:
         """Close them."""
-        for descriptor in self.descriptors:
+        for descriptor in self.descriptors([]):
             os.close(descriptor)
 
 
-def make_inputs(order: bytes, code: bytes, stdin: bytes, folder: str) -> Inputs:
+def make_inputs(order: bytes, code: bytes, stdin: bytes, folder: str, files: bytes = b"") -> Inputs:
     """Put a job's inputs where its helper can read them.
 
     Raises:
@@ -40,13 +48,13 @@ def make_inputs(order: bytes, code: bytes, stdin: bytes, folder: str) -> Inputs:
     """
     with ExitStack() as undo:
         made = []
-        for content in (order, code, stdin):
+        for content in (order, code, stdin, files):
             made.append(memory_file(content))
             undo.callback(os.close, made[-1])
         # What a process tells goes behind its input, wherever it has read to.
         fcntl.fcntl(made[2], fcntl.F_SETFL, os.O_APPEND)
         undo.pop_all()
-    return Inputs(made[0], made[1], made[2], len(stdin), folder)
+    return Inputs(made[0], made[1], made[2], len(stdin), made[3], len(files), folder)
 
 
 def memory_file(content: bytes) -> int:
@@ -85,6 +93,41 @@ class Said:
             told = b""
         self.close()
         return told.replace(f"{folder}/".encode(), b"")
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Found:
+    """What the helper packs behind a job's given files: those that the job has left.
+
+    No process of a job ever has this file.
+
+    Raises:
+        OSError: there is no descriptor for it.
+    """
+
+    def __init__(self, files: int, size: int) -> None:
+        self._descriptor = os.dup(files)
+        self._size = size
+
+    def take(self) -> Files:
+        """Read them, and close; what is not of its form is nothing, with a line in the log."""
+        try:
+            size = os.fstat(self._descriptor).st_size - self._size
+            if not size:
+                return NONE
+            if size > PACKED_BYTES:
+                raise ProtocolError(f"{size} bytes")
+            return unpack(os.pread(self._descriptor, size, self._size))
+        except (OSError, ProtocolError) as error:
+            log.warn("the files of a job cannot be read: {error}", error=str(error))
+            return NONE
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close it; idempotent."""

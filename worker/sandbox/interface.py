@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
+from runyard.protocols.files import NONE, Files
 from runyard.protocols.formats import Format
 from runyard.protocols.limits import Limits
 
@@ -19,6 +20,8 @@ class Job:
     Attributes:
         format: What its output must be; the executor sees to that.
         lease: Seconds after which the slot itself ends it, unless its lease is renewed.
+        files: What is put beside its program, packed (protocols/files.py).
+        fresh: Whether its interpreter starts anew for it.
     """
 
     attempt: str
@@ -30,6 +33,8 @@ class Job:
     limits: Limits
     lease: float
     format: Format | None = None
+    files: bytes = field(default=b"", repr=False)
+    fresh: bool = False
 
 
 @frozen
@@ -53,6 +58,7 @@ class Ending:
         pids_refused: How many processes and threads it was refused at the limit of their number.
         peak_bytes: The most memory that all of it had at a time, files in memory counted; None
             where nothing measures that.
+        files: What it left in its folder; nothing where processes of it are left too.
         clean: Whether every process of it was seen to be gone; False where some would not go.
     """
 
@@ -76,6 +82,7 @@ class Ending:
     disk_full: bool = False
     peak_bytes: int | None = None
     main_cpu_s: float | None = None
+    files: Files = NONE
 
 
 class SandboxError(Exception):

@@ -1,12 +1,12 @@
 """The slot's helper process: starts one job at a time, sees its end, leaves nothing behind.
 
-It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library and the four
+It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library and the few
 modules beside it only, and no user code ever runs in it. Being a child subreaper, it inherits every
 process that a job orphans, so "no child is left" means that nothing of the job is left, whatever it
 did with sessions and forks.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
-``{"run": ...}`` with five descriptors (the order as JSON, code, stdin, stdout, stderr), or
+``{"run": ...}`` with six descriptors (the order as JSON, code, stdin, stdout, stderr, files), or
 ``{"kill": true}``, or ``{"renew": seconds}`` for its lease, or ``{"trace": true}`` to have its
 process tell where it is, if it listens for that. It says ``{"ready": true}`` once at its
 start; then, for each run, ``{"started": pid}`` and ``{"ended": status, ...}``, or
@@ -55,7 +55,7 @@ CLEAR_AGAIN_S = 1.0
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
     """Read one packet with its descriptors; None when the worker is gone, however it went."""
-    room = socket.CMSG_SPACE(5 * array.array("i").itemsize)
+    room = socket.CMSG_SPACE(6 * array.array("i").itemsize)
     try:
         data, ancillary, _, _ = channel.recvmsg(MAX_PACKET, room)
     except OSError:  # ECONNRESET where packets of ours were still unread
@@ -128,18 +128,22 @@ def run(channel: socket.socket, descriptors: list[int]) -> bool:
     with os.fdopen(os.dup(descriptors[0]), "rb") as file:
         order = json.load(file)
     try:
-        folders.furnish(order, descriptors[1])
+        folders.furnish(order, descriptors[1], descriptors[5])
         pid, began = starting.spawn(order, descriptors)
     except OSError as error:
         send(channel, {"failed": str(error)[:500]})
         folders.discard(order)
+        os.close(descriptors[5])
         return True
     finally:
-        for descriptor in descriptors:
+        for descriptor in descriptors[:5]:
             os.close(descriptor)
     send(channel, {"started": pid})
     seen = watch(channel, pid, order)
     ended = reaped(pid, began)
+    if "gone" not in seen and ended["clean"]:
+        folders.collect(order, descriptors[5])
+    os.close(descriptors[5])
     if "gone" not in seen:
         send(channel, ended | {"late": "late" in seen, "forsaken": "forsaken" in seen})
     folders.discard(order)

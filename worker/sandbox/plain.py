@@ -35,7 +35,6 @@ from runyard.worker.sandbox.slot import Owner, Slot
 from runyard.worker.sandbox.slotjob import SlotJob
 
 PROGRAM = "main.py"
-TMP = "tmp"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
@@ -49,7 +48,7 @@ def environment(job: Job, folder: str, hook: str) -> dict[str, str]:
     out of the environment, before the program starts (hook.py).
     """
     fixed = {
-        "PATH": PATH, "HOME": folder, "TMPDIR": f"{folder}/{TMP}", "LANG": "C.UTF-8",
+        "PATH": PATH, "HOME": folder, "TMPDIR": f"{folder}.tmp", "LANG": "C.UTF-8",
     }  # fmt: skip
     made = fixed | dict(job.env)
     theirs = made.get("PYTHONPATH")
@@ -155,7 +154,7 @@ class PlainSandbox:
         self._serial += 1
         folder = str(self._folder(slot.number) / str(self._serial))
         order = json.dumps(self._order(job, folder)).encode()
-        inputs = make_inputs(order, job.code, job.stdin, folder)
+        inputs = make_inputs(order, job.code, job.stdin, folder, job.files)
         try:
             return slot.run(job.attempt, inputs, job.limits, started)
         finally:
@@ -174,6 +173,7 @@ class PlainSandbox:
             "rlimits": rlimits(job.limits, slots=self._count, own_uid=own_uid),
             "uid": account.uid if account else None,
             "gid": account.gid if account else None,
+            "file_bytes": job.limits.file_bytes,
             "wall_s": job.limits.wall_s,
             "lease_s": job.lease,
         }

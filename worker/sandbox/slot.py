@@ -128,7 +128,7 @@ class Slot:
         try:
             if self._meter is not None:
                 self._meter.begin(limits, job.end_for_cpu)
-            self._channel.send_packet({"run": attempt}, [*inputs.descriptors, *job.write_ends])
+            self._channel.send_packet({"run": attempt}, inputs.descriptors(job.write_ends))
         except OSError as error:
             job.done.addErrback(lambda _: None)
             job.failed(str(error))

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
-from runyard.worker.sandbox.inputs import Inputs, Said
+from runyard.worker.sandbox.inputs import Found, Inputs, Said
 from runyard.worker.sandbox.interface import Ending, SandboxError
 from runyard.worker.sandbox.pipes import CappedPipe
 
@@ -59,6 +59,8 @@ class SlotJob:
             undo.callback(self._undo)
             self._said = Said(inputs.stdin, inputs.stdin_size)
             undo.callback(self._said.close)
+            self._found = Found(inputs.files, inputs.files_size)
+            undo.callback(self._found.close)
             for name in ("stdout", "stderr"):
                 read_end, write_end = os.pipe()
                 self.write_ends.append(write_end)
@@ -147,6 +149,7 @@ class SlotJob:
                 disk_full=packet.get("disk_full", False),
                 peak_bytes=packet.get("peak_bytes"),
                 told=self._said.take(self._folder),
+                files=self._found.take(),
             )
         )
 
@@ -159,4 +162,5 @@ class SlotJob:
         for pipe in pipes.values():
             pipe.close()
         self._said.close()
+        self._found.close()
         self.done.errback(Failure(SandboxError(why)))

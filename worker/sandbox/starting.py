@@ -73,7 +73,7 @@ def _child(order: dict[str, Any], descriptors: list[int], launcher: int, write_e
 def _become(order: dict[str, Any], descriptors: list[int], launcher: int) -> None:
     """Turn this forked child into the job; returns only by raising."""
     os.setsid()
-    for target, source in enumerate(descriptors[2:]):
+    for target, source in enumerate(descriptors[2:5]):
         os.dup2(source, target)
     os.closerange(REPORT + 1, MAX_DESCRIPTORS)
     _be_the_first_to_go()

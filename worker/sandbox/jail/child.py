@@ -15,11 +15,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runyard.worker.sandbox import inspecting
+    from runyard.worker.sandbox import collecting, inspecting
     from runyard.worker.sandbox.jail import leaving, packets, rehearsal
     from runyard.worker.sandbox.jail import order as orders
     from runyard.worker.sandbox.kernel import capabilities, landlock, policy, seccomp, syscalls
 else:
+    import collecting
     import inspecting
     import leaving
     import order as orders
@@ -105,14 +106,12 @@ def begin(descriptors: list[int], keeper: Any, settings: Any) -> None:
     """Take a task's limits, program, streams, arguments and variables."""
     order = orders.unpack(read_all(descriptors[0]))
     spent = time.process_time()
-    keeper.send(b"go %r %r %d %r" % (order.wall_s, order.lease_s, order.disk_bytes, spent))
+    most_file = next(soft for each, soft, _ in order.rlimits if each == resource.RLIMIT_FSIZE)
+    numbers = order.wall_s, order.lease_s, order.disk_bytes, spent, most_file
+    packets.pass_on(keeper, b"go %r %r %d %r %d" % numbers, descriptors[5])
     if order.disk_bytes != settings.disk_bytes:
         keeper.recv(16)
-    program = os.open(PROGRAM, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    code = read_all(descriptors[1])
-    while code:
-        code = code[os.write(program, code) :]
-    os.close(program)
+    furnish(descriptors)
     for target, source in enumerate(descriptors[2:5]):
         os.dup2(source, target)
     keeper.close()
@@ -138,6 +137,20 @@ def watch_the_end() -> None:
     """Be there when the program ends: told of by the one, made short by the other."""
     leaving.arm()
     inspecting.begin()
+
+
+def furnish(descriptors: list[int]) -> None:
+    """Put the program into its folder, and its files beside it."""
+    program = os.open(PROGRAM, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    code = read_all(descriptors[1])
+    while code:
+        code = code[os.write(program, code) :]
+    os.close(program)
+    try:
+        collecting.place(FOLDER, descriptors[5])
+    except OSError as error:  # too late to be told to the keeper
+        os.write(descriptors[4], f"The task's files cannot be put there: {error}\n".encode())
+        os._exit(1)
 
 
 def variables(texts: list[bytes]) -> dict[bytes, bytes]:

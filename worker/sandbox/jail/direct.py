@@ -62,11 +62,11 @@ class DirectJail:
     def run(self, order: bytes, code: bytes, seconds: float) -> Seen:
         """Run a program to its end. Raises JailFailed."""
         with contextlib.ExitStack() as stack:
-            given = [memory_file(content) for content in (order, code, b"")]
+            given = [memory_file(content) for content in (order, code, b"", b"")]
             pipes = [os.pipe(), os.pipe()]
             for descriptor in (*given, *(end for pipe in pipes for end in pipe)):
                 stack.callback(os.close, descriptor)
-            send(self._slot, {"run": "probe"}, [*given, *(pipe[1] for pipe in pipes)])
+            send(self._slot, {"run": "probe"}, [*given[:3], *(pipe[1] for pipe in pipes), given[3]])
             until = time.monotonic() + seconds
             while time.monotonic() < until:
                 told = self._said(self._slot, 0.1)

@@ -26,6 +26,7 @@ ZYGOTE_FILES = {
     "rehearsal.py": "jail/rehearsal.py",
     "order.py": "jail/order.py",
     "packets.py": "jail/packets.py",
+    "collecting.py": "collecting.py",
     "inspecting.py": "inspecting.py",
     "valuing.py": "valuing.py",
     "describing.py": "describing.py",

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     import signal
     from typing import Any
 
+    from runyard.worker.sandbox import collecting
     from runyard.worker.sandbox.jail import child, packets
     from runyard.worker.sandbox.kernel import capabilities, mounts, namespaces
 else:
     import _signal as signal  # `signal` itself loads enum, and with it half a library
 
     import child
+    import collecting
     import packets
     from kernel import capabilities, mounts, namespaces
 
@@ -107,14 +109,14 @@ def furnish(settings: Settings) -> None:
 
 def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
     """Wait for the task to come, then to its end; give our exit code."""
-    message = child_end.recv(packets.MAX_PACKET)
+    message, files = packets.receive(child_end)
     if not message.startswith(GO):
         os.waitpid(pid, 0)
         if message.startswith(TROUBLE):
             packets.send(channel, failed=message[len(TROUBLE) :].decode("utf-8", "replace"))
             return 0
         return NO_TASK
-    wall, lease, disk, spent = message[len(GO) :].split()
+    wall, lease, disk, spent, most_file = message[len(GO) :].split()
     if int(disk) != settings.disk_bytes:
         size = f"size={int(disk)},nr_inodes={INODES}"
         mounts.mount(None, "/tmp", None, mounts.MS_REMOUNT | TMPFS, size)  # noqa: S108
@@ -126,11 +128,14 @@ def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
     wall_s = time.monotonic() - began
     clean = sweep(KILL_S)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    disk_full = full("/tmp")  # noqa: S108 (of the jail)
+    if clean and "gone" not in seen:
+        collecting.Collection(files[0], int(most_file), release=True).collect(child.FOLDER)
     packets.send(
         channel, ended=status, wall_s=wall_s, clean=clean,
         cpu_s=max(0.0, usage.ru_utime + usage.ru_stime - float(spent)),
         max_rss_bytes=usage.ru_maxrss * 1024,
-        late="late" in seen, forsaken="forsaken" in seen, disk_full=full("/tmp"),  # noqa: S108
+        late="late" in seen, forsaken="forsaken" in seen, disk_full=disk_full,
     )  # fmt: skip
     return 0
 

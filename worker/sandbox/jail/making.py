@@ -94,7 +94,8 @@ class JailPlan:
         numbers = [(getattr(resource, name), *both) for name, both in named.items()]
         env = environment.of(job)
         interpreter = next(each for each in self.interpreters if each.name == job.language)
-        fresh = interpreter is not self.default or environment.needs_fresh(job)
+        other = interpreter is not self.default
+        fresh = job.fresh or other or environment.needs_fresh(job)
         argv = interpreter.argv(PROGRAM, job.args) if fresh else ()
         if fresh:
             env = environment.with_hook(env, f"{OWN}/{FRESH}")

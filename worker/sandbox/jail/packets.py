@@ -44,6 +44,14 @@ def verb_of(packet: bytes) -> tuple[bytes, bytes]:
     return verb.strip(b' "'), value.strip()
 
 
+def pass_on(channel: Any, message: bytes, descriptor: int) -> None:
+    """Send a message with a descriptor. Raises OSError."""
+    from sys import byteorder
+
+    rights = (SOL_SOCKET, SCM_RIGHTS, descriptor.to_bytes(INT, byteorder))
+    channel.sendmsg([message], [rights])
+
+
 def send(channel: Any, **fields: float | str | bool) -> None:
     """Send a packet of one level; one that is gone is noticed when we read."""
     text = ", ".join(f'"{name}": {written(value)}' for name, value in fields.items())

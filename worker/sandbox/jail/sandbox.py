@@ -83,7 +83,7 @@ class JailSandbox:
             raise SandboxError("no slot is ready")
         try:
             order = self._plan.order(job, grouped=self._meters is not None)
-            inputs = make_inputs(order, job.code, job.stdin, FOLDER)
+            inputs = make_inputs(order, job.code, job.stdin, FOLDER, job.files)
             try:
                 running = slot.run(job.attempt, inputs, job.limits, started)
             finally:
