@@ -27,13 +27,15 @@ from runyard.worker.sandbox.probing import groups
 from runyard.worker.verdict import verdict
 
 WITHOUT_GROUPS = "; ".join(groups()[1].values())
-JAIL_LEVELS = [
+JAIL_LEVELS: list[Any] = [
     pytest.param(
         FULL, marks=pytest.mark.skipif(bool(WITHOUT_GROUPS), reason=f"no groups: {WITHOUT_GROUPS}")
     ),
     NAMESPACES,
 ]
 """Both levels of jails; `full` is skipped where control groups cannot be made."""
+FULL_FIRST = [JAIL_LEVELS[0], pytest.param(NAMESPACES, marks=pytest.mark.slow)]
+"""The same; only the first is quick."""
 
 
 class Jails:

@@ -208,13 +208,14 @@ class Slot:
         self.job = None
         if self._warms:
             self.ready, self._early = False, not self._given_up
+        measured = self._meter.end() if self._meter is not None else {}
         if "failed" in packet:
             job.failed(packet["failed"])
             return
         if not packet["clean"]:
             log.error("processes of a job would not end; its slot's helper is replaced")
             self._given_up, self.ready = True, False
-        job.ended(packet | (self._meter.end() if self._meter is not None else {}))
+        job.ended(packet | measured)
         self._owner.idle(self)
 
     def _fail_job(self, why: str) -> None:
