@@ -13,8 +13,8 @@ from runyard.protocols.tasks import Ended, Reason
 from runyard.worker.sandbox.levels import FULL
 
 MEMORY = {
-    "list": "x = []\nwhile True: x.append(bytearray(1 << 20))",
-    "mmap": "import mmap\nx = []\nwhile True:\n"
+    "list": "x = [bytearray(1 << 20) for _ in range(300)]",
+    "mmap": "import mmap\nx = []\nfor _ in range(300):\n"
     "    x.append(mmap.mmap(-1, 1 << 20)); x[-1].write(b'x' * (1 << 20))",
     "files": "for n in range(200):\n    open(f'/tmp/{n}', 'wb').write(b'x' * (1 << 20))",
     "children": "import os, time\nfor _ in range(6):\n    if not os.fork():\n"

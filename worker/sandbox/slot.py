@@ -225,6 +225,7 @@ class Slot:
 
     def _lost(self) -> None:
         """Its socket closed, so it ends; the job's end is told when nothing of it can be left."""
+        self._given_up, self.ready = True, False  # no job is handed to it meanwhile
         self._end_helper()
 
     def _exited(self) -> None:
