@@ -153,17 +153,16 @@ def test_a_group_that_is_in_use_is_removed_later(
     assert not clock.getDelayedCalls()
 
 
-def test_one_that_stays_in_use_or_cannot_be_removed_is_given_up(clock: Clock) -> None:
-    for group in (FakeGroup(), FakeGroup()):
-        meter = Meter(clock, group)  # type: ignore[arg-type]
-        told = removed(meter)
-        group.busy, group.error = 10**6, None if group.error else BROKEN
-        if clock.seconds():
-            group.error = None
-        meter.remove()
-        clock.pump([REMOVE_S] * (REMOVE_TRIES + 1))
-        assert told == [False]
-        assert not clock.getDelayedCalls()
+@pytest.mark.parametrize("error", [None, BROKEN])
+def test_one_that_stays_in_use_or_cannot_be_removed_is_given_up(
+    meter: Meter, group: FakeGroup, clock: Clock, error: GroupError | None
+) -> None:
+    told = removed(meter)
+    group.busy, group.error = 10**6, error
+    meter.remove()
+    clock.pump([REMOVE_S] * (REMOVE_TRIES + 1))
+    assert told == [False]
+    assert not clock.getDelayedCalls()
 
 
 @pytest.fixture
