@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import psutil
 import pytest
 import requests
 from attrs import frozen

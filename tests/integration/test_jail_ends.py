@@ -22,6 +22,7 @@ from jailed import FULL_FIRST, JAIL_LEVELS
 from runyard.daemon.keys import CONTROLLER_PUBLIC, FLEET_SECRET, make_keys
 from runyard.worker.sandbox.cleanup import clean_up
 
+
 @pytest.fixture(scope="module")
 def sibling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JailProcess]:
     """Run another worker of this machine, which must notice nothing of what happens to others."""

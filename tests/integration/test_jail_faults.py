@@ -25,6 +25,11 @@ def jails(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Jails]:
     assert not list((tmp_path / "instances").glob("*")), "its end leaves nothing to clean up"
 
 
+def pid_of(pidfd: int) -> int:
+    text = Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    return int(text.partition("Pid:")[2].split()[0])
+
+
 async def fails_and_goes_on(jails: Jails, end: int) -> None:
     """Kill a process under a running job: its job fails, and the next one runs soon."""
     job = await jails.soon(SLEEPS)
@@ -55,9 +60,7 @@ async def test_a_killed_zygote_fails_its_own_job_alone(jails: Jails) -> None:
     (free,) = [slot for slot in jails.sandbox.pool.slots if slot.job is None]
     zygotes = jails.sandbox.janitor._zygotes
     name = free._helper.name  # type: ignore[attr-defined]
-    link = f"/proc/self/fdinfo/{zygotes[name].pidfd}"
-    (line,) = [line for line in Path(link).read_text().splitlines() if line.startswith("Pid:")]
-    await fails_and_goes_on(jails, int(line.split()[1]))
+    await fails_and_goes_on(jails, pid_of(zygotes[name].pidfd))
     assert beside.running
     assert not beside.done.called
     beside.kill()

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -32,7 +33,7 @@ WHO = "import sys; print('%d.%d' % sys.version_info[:2], sys.argv[1:], sys.flags
 UIDS = 0x6D000000 if os.geteuid() == 0 else None
 
 
-async def answers(state: Path, code: str, *, language: str = "python", **plan: object) -> str:
+async def answers(state: Path, code: str, *, language: str = "python", **plan: Any) -> str:
     jails = Jails(state, NAMESPACES, **plan)
     try:
         return await jails.says(code, language=language, args=("é",))
@@ -75,7 +76,8 @@ async def test_a_virtual_environment_under_a_closed_home(tmp_path: Path, venv: P
 
 
 @pytest.mark.parametrize(
-    "path", [each if "3.13" in each else pytest.param(each, marks=pytest.mark.slow) for each in OTHERS]
+    "path",
+    [each if "3.13" in each else pytest.param(each, marks=pytest.mark.slow) for each in OTHERS],
 )
 @pytest_twisted.ensureDeferred
 async def test_other_pythons_are_zygotes_and_are_executed(tmp_path: Path, path: str) -> None:
@@ -110,8 +112,7 @@ def test_a_module_that_cannot_be_preloaded_stops_the_start_and_says_why(
 ) -> None:
     (site,) = venv.glob("lib/python3.*/site-packages")
     (site / "threads_here.py").write_text(
-        "import threading\n"
-        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     )
     (site / "raises.py").write_text("raise KeyError('in it')\n")
     (site / "ends.py").write_text("import sys; sys.exit(0)\n")
@@ -150,7 +151,9 @@ async def test_task_files_lie_beside_the_program_read_only(tmp_path: Path) -> No
     given.mkdir()
     (given / "data.txt").write_text("theirs")
     (given / "helper.py").write_text("WORD = 'helps'\n")
-    (given / "run.js").write_text("console.log('node', require('fs').readFileSync('data.txt', 'utf8'))")
+    (given / "run.js").write_text(
+        "console.log('node', require('fs').readFileSync('data.txt', 'utf8'))"
+    )
     code = (
         "import helper, os\nprint(helper.WORD, open('data.txt').read())\n"
         "try: open('data.txt', 'w')\nexcept OSError as error: print(error.errno)\n"
@@ -167,5 +170,3 @@ async def test_task_files_lie_beside_the_program_read_only(tmp_path: Path) -> No
     finally:
         await jails.stop()
     assert (given / "data.txt").read_text() == "theirs"
-
-

@@ -141,7 +141,9 @@ async def test_processor_time_of_many_processes_is_held(full: Jails) -> None:
     assert limit == 0.5
     assert 0.5 <= measured < 2.0
     assert ended.usage is not None
-    assert ended.usage.cpu_s < 1.3 * ended.usage.wall_s + 0.2, "no more than one processor at a time"
+    assert ended.usage.cpu_s < 1.3 * ended.usage.wall_s + 0.2, (
+        "no more than one processor at a time"
+    )
 
 
 @pytest_twisted.ensureDeferred

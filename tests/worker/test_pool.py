@@ -48,11 +48,15 @@ class Yard:
         self.made: list[FakeSlot] = []
         self.fails = 0
         self.pool: Any = SlotPool(
-            self.clock, count, self._make, lambda: succeed(None), most_runs  # type: ignore[arg-type]
+            self.clock,
+            count,
+            self._make,
+            lambda: succeed(None),
+            most_runs,
         )
         self.pool.start()
 
-    def _make(self, number: int, owner: object, early: bool) -> FakeSlot:
+    def _make(self, number: int, owner: object, early: bool) -> Any:
         if self.fails:
             self.fails -= 1
             raise OSError("no process is free")
@@ -128,7 +132,7 @@ def test_after_some_jobs_a_slot_is_replaced_once_another_is_ready() -> None:
     assert not old.closed, "its job runs"
     old.job = None
     yard.pool.idle(old)
-    assert old.closed == 1
+    assert old.closed
     assert not new.closed
     yard.ends(old)
     assert not yard.clock.getDelayedCalls(), "that end is no fault"

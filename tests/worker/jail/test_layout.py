@@ -64,5 +64,10 @@ def test_a_janitor_is_told_of_each_folder_once_and_of_no_secret_of_etc() -> None
     assert ["/own", "/.runyard"] in told["binds"]
     assert "/etc/python3.11" in sources
     assert not {"/etc", "/etc/shadow", "/etc/ssl", "/etc/ssl/private", "/opt/py/lib"} & set(sources)
-    assert (told["place"], told["task_files"], told["uid"], told["gid"]) == ("/place", "/files", 7, 8)
+    assert (told["place"], told["task_files"], told["uid"], told["gid"]) == (
+        "/place",
+        "/files",
+        7,
+        8,
+    )
     assert "root" not in told["files"]["/etc/passwd"]

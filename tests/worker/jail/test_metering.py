@@ -114,7 +114,9 @@ def test_processor_time_of_all_is_looked_at_when_it_can_have_been_used(
     clock.advance(1.9)
     group.used = 101.0
     clock.advance(0.2)
-    assert (over, len(clock.getDelayedCalls())) == ([], 1), "half is left: it looks again in a second"
+    assert (over, len(clock.getDelayedCalls())) == ([], 1), (
+        "half is left: it looks again in a second"
+    )
     clock.advance(0.9)
     group.used = 102.0
     assert not over
@@ -250,4 +252,5 @@ async def test_a_group_that_cannot_be_made_is_an_error_of_the_system(
     with pytest.raises(OSError, match="/groups/g/x"):
         meters.make()
     await meters.close()
-    assert [held.release() for held in leftovers(str(tmp_path))] == [None], "a part may be there"
+    (held,) = leftovers(str(tmp_path))
+    held.release()  # a part of it may be there
