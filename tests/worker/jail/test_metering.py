@@ -206,6 +206,7 @@ def test_a_name_is_written_down_first_and_used_again_when_its_group_is_gone(
     clock.advance(REMOVE_S)
     assert meters.make().paths == first.paths
     assert len(paths(meters.instance)) == 3
+    meters.instance.release()
 
 
 def test_a_run_is_forgotten_once_all_is_removed(
