@@ -105,11 +105,12 @@ class System:
         *options: str,
         env: dict[str, str] | None = None,
         cwd: Path = Path("/"),
+        level: str = "none",
     ) -> None:
         self.state = state
         self.daemon = Daemon(
-            "scheduler", "--allow-unsandboxed", "--isolation=none",
-            "--banner", "--port=0", "--debug-port=0",
+            "scheduler", *(["--allow-unsandboxed"] if level == "none" else []),
+            f"--isolation={level}", "--banner", "--port=0", "--debug-port=0",
             f"--state={state}", *options, env=env, cwd=cwd,
         )  # fmt: skip
         match = self.daemon.says(READY.pattern)
@@ -150,10 +151,14 @@ class System:
 
 @contextmanager
 def system(
-    state: Path, *options: str, env: dict[str, str] | None = None, cwd: Path = Path("/")
+    state: Path,
+    *options: str,
+    env: dict[str, str] | None = None,
+    cwd: Path = Path("/"),
+    level: str = "none",
 ) -> Iterator[System]:
-    """Run a whole system for a while."""
-    running = System(state, *options, env=env, cwd=cwd)
+    """Run a whole system for a while, its local workers at a level of isolation."""
+    running = System(state, *options, env=env, cwd=cwd, level=level)
     try:
         yield running
     finally:

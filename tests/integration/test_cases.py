@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import psutil
 import pytest
 import requests
 from attrs import frozen
 from harness import Daemon, System, eventually, processes_with, system
+from jailed import JAIL_LEVELS
 
 from runyard.daemon.keys import CONTROLLER_PUBLIC, FLEET_SECRET, make_keys
 from runyard.protocols.limits import Limits
+from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE
 
 FOLDER = Path(__file__).parents[1] / "cases"
 CAP = Limits().output_bytes
@@ -29,6 +30,7 @@ SUBMIT = {
 BESIDE_SUCCEEDS = (
     "a task running beside it on the same worker still ends in success (retried at most once)"
 )
+SAME = 5
 SECRETS = {"CE_TEST_TOKEN": "x", "DB_PASSWORD": "y"}
 
 
@@ -142,6 +144,7 @@ CHECKS: dict[str, Check] = {
     "http_status": lambda answer, want: bool(answer.status == want),
     "max_seconds": lambda answer, want: bool(answer.seconds <= want),
     "class": equal("outcome"),
+    "reason": equal("reason"),
     "class_in": one_of("outcome"),
     "stdout": equal("stdout"),
     "stderr": equal("stderr"),
@@ -181,6 +184,8 @@ def unmet(answer: Answer, expect: dict[str, Any]) -> list[str]:
             enough = any if expect.get("error_match") == "any" else all
             if not enough(words):
                 found.append(f"error_contains {want}")
+        elif field == "at_full":
+            found += unmet(answer, want) if answer.document.get("isolation") == FULL else []
         elif field in ("after", "error_match"):
             continue
         elif field not in CHECKS:
@@ -190,6 +195,18 @@ def unmet(answer: Answer, expect: dict[str, Any]) -> list[str]:
     return found
 
 
+def steady(running: System) -> int:
+    """Count a system's processes, once those that wait for the next tasks are there."""
+    counts: list[int] = []
+
+    def settled() -> bool:
+        counts.append(len(running.processes()))
+        return len(counts) > SAME and len(set(counts[-SAME:])) == 1
+
+    eventually("its processes are the same for a while", settled)
+    return counts[-1]
+
+
 class Before:
     """The system as it was before a case, and what may be asked of it afterwards."""
 
@@ -197,7 +214,7 @@ class Before:
         self._system = running
         self._workers = self._identities()
         self._links = self._link_lines()
-        self._processes = {each.pid for each in running.processes()}
+        self._processes = steady(running)
         self._worker = next(p for p in running.processes() if "--local" in p.cmdline())
         self._rss = self._worker.memory_info().rss
 
@@ -211,8 +228,8 @@ class Before:
         """Check a condition of `after`; an unknown one fails."""
         marker = condition.removeprefix("no process with ").partition(" in its command line")[0]
         if condition == "no process of this task remains":
-            now = {each.pid for each in self._system.processes()}
-            assert now <= self._processes, [psutil.Process(p) for p in now - self._processes]
+            # By number: what waits for the next task is a new process each time.
+            eventually(condition, lambda: len(self._system.processes()) <= self._processes, 5)
         elif condition == f"no process with {marker} in its command line":
             assert processes_with(marker) == []
         elif condition == "same worker still registered":
@@ -230,9 +247,19 @@ class Before:
             pytest.fail(f"a case wants the unknown condition {condition!r}")
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with system(tmp_path_factory.mktemp("cases"), "--slots=2", env=SECRETS) as started:
+LEVELS = [
+    pytest.param(NONE, marks=pytest.mark.slow),
+    JAIL_LEVELS[0],
+    pytest.param(NAMESPACES, marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(scope="module", params=LEVELS)
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    state = tmp_path_factory.mktemp("cases")
+    with system(state, "--slots=2", env=SECRETS, level=request.param) as started:
         yield started
 
 

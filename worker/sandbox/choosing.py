@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from typing import Any
 
 from attrs import frozen
@@ -13,6 +14,7 @@ from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.cleanup import clean_up
 from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Sandbox
+from runyard.worker.sandbox.jail.layout import refuse_wide
 from runyard.worker.sandbox.jail.making import JailPlan
 from runyard.worker.sandbox.jail.metering import Meters
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
@@ -24,6 +26,8 @@ from runyard.worker.sandbox.runtimes import Account, find_interpreters
 UID_BASE = 0x70000000
 UIDS_A_WORKER = 1024
 WORKERS = 1 << 18
+PEOPLE = 1000
+"""Uids below are of daemons, but for root's."""
 
 log = Logger()
 
@@ -69,6 +73,7 @@ def make_sandbox(
         return _plain(reactor, jobs, account, wishes)
     folder = os.path.abspath(wishes.task_folder) if wishes.task_folder is not None else None
     interpreters = find_interpreters(list(wishes.python), None)
+    refuse_wide(interpreters, [*homes(), os.path.realpath(wishes.state)])
     plan = JailPlan(interpreters, folder, uid_base(wishes), wishes.preload)
     found, base = probe(plan)
     level = choose(found, wishes.least, wishes.isolation)
@@ -94,6 +99,13 @@ def uid_base(wishes: Wishes) -> int | None:
                 f"--uid-base {base}: /etc/subuid gives {first} to {first + count - 1} to {name}"
             )
     return base
+
+
+def homes() -> list[str]:
+    """List the folders of people, this process's user among them, where they are named."""
+    people = [each for each in pwd.getpwall() if each.pw_uid == 0 or each.pw_uid >= PEOPLE]
+    named = [*(each.pw_dir for each in people), os.environ.get("HOME", "")]
+    return [os.path.realpath(each) for each in named if os.path.isabs(each)]
 
 
 def subordinate() -> list[tuple[str, int, int]]:

@@ -12,13 +12,16 @@ from pathlib import Path
 from runyard.worker.sandbox.cgroups import finding
 from runyard.worker.sandbox.cgroups import probing as trying
 from runyard.worker.sandbox.cgroups.where import Base
-from runyard.worker.sandbox.jail.direct import JailFailed, direct_jail
+from runyard.worker.sandbox.jail.direct import DirectJail, JailFailed, direct_jail
 from runyard.worker.sandbox.jail.making import JailPlan
 from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, Probe
+from runyard.worker.sandbox.runtimes import RuntimeUnusable
 
 NEEDED = ("memory", "pids", "cpu")
 READY_S = 20.0
 ATTACK_S = 30.0
+PRELOAD = "--preload "
+"""How a zygote complains of a module (jail/zygote.py)."""
 ATTACK = Path(__file__).parent / "jail" / "selfattack.py"
 APPARMOR = (
     "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for"
@@ -44,12 +47,18 @@ def probe(plan: JailPlan) -> tuple[Probe, Base]:
     """Make a jail as the worker will, attack it from inside, and say what held.
 
     Beside it: where control groups can be made, and which controllers work.
+
+    Raises:
+        RuntimeUnusable: an interpreter or a module to preload cannot be used.
     """
     base, why_not = groups()
     try:
         breaches = attack(plan)
         why = f"the jail does not hold here: {'; '.join(breaches)}" if breaches else ""
     except (JailFailed, OSError) as error:
+        _, preload, trouble = str(error).partition(PRELOAD)
+        if preload:
+            raise RuntimeUnusable(preload + trouble) from None
         why = f"no jail can be made here: {error}{''.join(ways_out())}"
     if why:
         return Probe(frozenset({NONE}), {NAMESPACES: why, FULL: why}, {"jail": why}), base
@@ -107,7 +116,28 @@ def attack(plan: JailPlan) -> list[str]:
                     f"the self-attack ended with status {seen.status}:"
                     f" {seen.stderr.decode('utf-8', 'replace')[-500:]}"
                 )
+            try_interpreters(jail, plan)
             return seen.stdout.decode("utf-8", "replace").splitlines()
+
+
+def try_interpreters(jail: DirectJail, plan: JailPlan) -> None:
+    """Run a program by each of the interpreters that tasks may name.
+
+    Raises:
+        RuntimeUnusable: one does not run in the jail.
+    """
+    for each in plan.interpreters:
+        if each is plan.default:
+            continue
+        why = ""
+        try:
+            seen = jail.run(plan.probe_order(language=each.name), b"print('runs')", ATTACK_S)
+            why = seen.stderr.decode("utf-8", "replace")[-500:] or f"status {seen.status}"
+            if seen.stdout == b"runs\n":
+                continue
+        except JailFailed as error:
+            why = str(error)
+        raise RuntimeUnusable(f"{each.name}: {each.path} does not run in a jail: {why}")
 
 
 def forbidding(read: Callable[[str], str | None]) -> list[tuple[str, str]]:

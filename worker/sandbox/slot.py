@@ -208,13 +208,14 @@ class Slot:
         self.job = None
         if self._warms:
             self.ready, self._early = False, not self._given_up
+        measured = self._meter.end() if self._meter is not None else {}
         if "failed" in packet:
             job.failed(packet["failed"])
             return
         if not packet["clean"]:
             log.error("processes of a job would not end; its slot's helper is replaced")
             self._given_up, self.ready = True, False
-        job.ended(packet | (self._meter.end() if self._meter is not None else {}))
+        job.ended(packet | measured)
         self._owner.idle(self)
 
     def _fail_job(self, why: str) -> None:
@@ -224,6 +225,7 @@ class Slot:
 
     def _lost(self) -> None:
         """Its socket closed, so it ends; the job's end is told when nothing of it can be left."""
+        self._given_up, self.ready = True, False  # no job is handed to it meanwhile
         self._end_helper()
 
     def _exited(self) -> None:

@@ -66,7 +66,7 @@ def confine(proc: int) -> None:
     os.setsid()
     os.chdir(FOLDER)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    bound(resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
     capabilities.no_new_privs()
@@ -114,12 +114,12 @@ def begin(descriptors: list[int], keeper: Any, settings: Any) -> None:
     furnish(descriptors)
     for target, source in enumerate(descriptors[2:5]):
         os.dup2(source, target)
-    keeper.close()
-    os.closerange(3, MOST_DESCRIPTORS)
+    close_but(keeper)
     for number, soft, hard in order.rlimits:
-        resource.setrlimit(number, (soft, hard))
-    if order.exec_argv:
+        bound(number, soft, hard)
+    if order.exec_argv:  # where that fails the keeper is told; where it succeeds its socket closes
         os.execve(order.exec_argv[0], order.exec_argv, variables(order.env))  # noqa: S606
+    keeper.close()
     wanted = variables(order.env)
     for name in os.environb.keys() - wanted.keys():
         del os.environb[name]
@@ -151,6 +151,21 @@ def furnish(descriptors: list[int]) -> None:
     except OSError as error:  # too late to be told to the keeper
         os.write(descriptors[4], f"The task's files cannot be put there: {error}\n".encode())
         os._exit(1)
+
+
+def close_but(keeper: Any) -> None:
+    """Close every descriptor but the standard ones and the keeper's socket."""
+    kept = keeper.fileno()
+    os.closerange(3, kept)
+    os.closerange(kept + 1, MOST_DESCRIPTORS)
+
+
+def bound(number: int, soft: int, hard: int) -> None:
+    """Set a limit, or the one that this process has already where that is less."""
+    most = resource.getrlimit(number)[1]
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(number, (soft, hard))
 
 
 def variables(texts: list[bytes]) -> dict[bytes, bytes]:

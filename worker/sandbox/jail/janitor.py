@@ -148,9 +148,8 @@ class Janitor:
         zygote = self._zygotes.pop(name)
         _, status = os.waitpid(zygote.pid, 0)
         os.close(zygote.pidfd)
+        remove_groups(zygote.groups, 0)  # before it is told: then the worker removes what is left
         self._tell({"zygote": name, "exited": status})
-        if not remove_groups(zygote.groups, 0):
-            os.write(2, f"a slot's control group could not be removed: {zygote.groups}\n".encode())
 
     def _end_all(self) -> None:
         for zygote in self._zygotes.values():

@@ -36,6 +36,7 @@ KILL_S = 10.0
 NO_TASK = 3
 BROKEN = 4
 TRACE_SIGNAL = 60
+MSG_DONTWAIT = 0x40  # linux/socket.h
 MEMORY_FILE = "/memfd:"
 GO, TROUBLE = b"go ", b"no "
 TMPFS = mounts.NOSUID | mounts.NODEV
@@ -127,6 +128,10 @@ def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
     _, status = os.waitpid(pid, 0)
     wall_s = time.monotonic() - began
     clean = sweep(KILL_S)
+    trouble = last_word(child_end)
+    if trouble and not full("/tmp"):  # noqa: S108
+        packets.send(channel, failed=trouble)
+        return 0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     disk_full = full("/tmp")  # noqa: S108 (of the jail)
     if clean and "gone" not in seen:
@@ -138,6 +143,15 @@ def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
         late="late" in seen, forsaken="forsaken" in seen, disk_full=disk_full,
     )  # fmt: skip
     return 0
+
+
+def last_word(child_end: Any) -> str:
+    """Give why the task's process could not become the task's, or nothing: it did."""
+    try:
+        message = child_end.recv(packets.MAX_PACKET, MSG_DONTWAIT)
+    except OSError:
+        return ""
+    return message[len(TROUBLE) :].decode("utf-8", "replace") if message.startswith(TROUBLE) else ""
 
 
 def watch(channel: Any, pid: int, wall_s: float, lease_s: float) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from runyard.worker.sandbox.runtimes import Interpreter
+from runyard.worker.sandbox.runtimes import Interpreter, RuntimeUnusable
 
 OWN = "/.runyard"
 """Where a jail has the files that zygotes and tasks' interpreters load."""
@@ -22,6 +22,13 @@ FILES = {
     "/etc/hosts": "127.0.0.1 localhost task\n::1 localhost\n",
     "/etc/resolv.conf": "",
 }
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+"""Every jail has these."""
+OF_MANY = ("/boot", "/etc", "/home", "/root", "/run", "/srv", "/sys", "/var")
+"""What lies here is not an interpreter's alone."""
+A_TASK_S = ("/dev", "/mnt", "/proc", "/task", "/tmp")  # noqa: S108 (of the jail)
+"""Each task has its own of these, in which nothing of the machine is seen."""
 
 
 def layout(
@@ -42,6 +49,32 @@ def layout(
         "place": place, "binds": binds, "files": FILES, "task_files": task_files,
         "uid": uid, "gid": gid,
     }  # fmt: skip
+
+
+def refuse_wide(interpreters: Iterable[Interpreter], private: Iterable[str]) -> None:
+    """Refuse interpreters whose own folders would show tasks what is none of theirs.
+
+    `private` are folders of which no task may see the whole: homes, and the worker's state.
+
+    Raises:
+        RuntimeUnusable: one would, or lies where tasks could not see it.
+    """
+    closed = ["/", *OF_MANY, *private]
+    for each in interpreters:
+        for folder in each.folders:
+            if any(within(folder, system) for system in SYSTEM):
+                continue
+            if any(within(folder, own) for own in A_TASK_S):
+                raise RuntimeUnusable(
+                    f"{each.name}: {each.path} reads from {folder}, and tasks have their own"
+                    f" {', '.join(A_TASK_S)}; install it elsewhere"
+                )
+            shown = [path for path in closed if within(path, folder)]
+            if shown:
+                raise RuntimeUnusable(
+                    f"{each.name}: {each.path} reads from {folder}, which tasks would see whole"
+                    f" ({shown[0]} is not for them); install it in a folder of its own"
+                )
 
 
 def python_etc(interpreters: Iterable[Interpreter]) -> list[str]:

@@ -103,8 +103,8 @@ class JailPlan:
             limits.wall_s, job.lease, limits.disk_bytes, False, numbers, argv, job.args, env
         )
 
-    def probe_order(self, args: tuple[str, ...]) -> bytes:
-        """Give an order for the self-attack."""
+    def probe_order(self, args: tuple[str, ...] = (), language: str = "python") -> bytes:
+        """Give an order for the self-attack, or for another program of the probe's."""
         limits = Limits(processes=PROBE_PROCESSES)
-        job = Job("probe", "python", b"", b"", args, (), limits, limits.wall_s)
+        job = Job("probe", language, b"", b"", args, (), limits, limits.wall_s)
         return self.order(job, grouped=False)

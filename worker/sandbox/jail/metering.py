@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from runyard.daemon.waiting import follow, within
 from runyard.protocols.limits import MIB, Limits
 from runyard.worker.sandbox.cgroups import finding
 from runyard.worker.sandbox.cgroups.files import GroupError
 from runyard.worker.sandbox.cgroups.group import SlotGroup
 from runyard.worker.sandbox.cgroups.where import Base
-from runyard.worker.sandbox.instance import Instance
+from runyard.worker.sandbox.instance import Instance, InstanceUnusable, forget
 
 OURS = 2
 """Processes in a slot's group beside the task's: its zygote, its keeper."""
@@ -25,6 +28,7 @@ CORES = 1.0
 CPU_LOOK_S = 0.02
 REMOVE_S = 0.02
 REMOVE_TRIES = 100
+CLOSE_S = 3.0
 
 log = Logger()
 
@@ -42,10 +46,12 @@ class Meter:
 
     Attributes:
         paths: Its folders, where the janitor attaches the slot's zygote.
+        removed: Fires after `remove`; whether the group is gone.
     """
 
     def __init__(self, clock: IReactorTime, group: SlotGroup) -> None:
         self.paths = group.paths
+        self.removed: Deferred[bool] = Deferred()
         self._clock = clock
         self._group = group
         self._timer: IDelayedCall | None = None
@@ -109,24 +115,33 @@ class Meter:
     def _remove(self, tries: int) -> None:
         try:
             if self._group.remove():
+                self.removed.callback(True)
                 return
         except GroupError as error:
             log.warn("a slot's control group: {error}", error=str(error))
+            self.removed.callback(False)
             return
         if tries > 0:
             self._clock.callLater(REMOVE_S, self._remove, tries - 1)
         else:
             log.warn("a slot's control group is still in use: {paths}", paths=self.paths)
+            self.removed.callback(False)
 
 
 class Meters:
-    """Makes the groups of one run of a worker, each written down before it is made."""
+    """Makes the groups of one run of a worker, each written down before it is made.
+
+    A name is used again after its group is gone, so that what is written down stays short.
+    """
 
     def __init__(self, clock: IReactorTime, base: Base, instance: Instance) -> None:
         self.instance = instance
         self._clock = clock
         self._base = base
         self._serial = itertools.count(1)
+        self._names: deque[str] = deque()
+        self._meters: list[Meter] = []
+        self._all_gone = True
         for folder in dict.fromkeys(base.folders.values()):
             instance.note_base("cgroup", folder)
 
@@ -136,15 +151,35 @@ class Meters:
         Raises:
             OSError: it cannot be made or written down.
         """
+        name = self._names.popleft() if self._names else self._new_name()
+        try:
+            meter = Meter(self._clock, finding.make(self._base, name))
+        except GroupError as error:
+            self._all_gone = False  # a part of it may be there
+            raise OSError(str(error)) from None
+        self._meters.append(meter)
+        meter.removed.addCallback(self._gone, meter, name)
+        return meter
+
+    def _new_name(self) -> str:
         name = f"runyard-{self.instance.id}-{next(self._serial)}"
         try:
             for folder in dict.fromkeys(self._base.folders.values()):
                 self.instance.note("cgroup", os.path.join(folder, name))
-            return Meter(self._clock, finding.make(self._base, name))
-        except GroupError as error:
+        except InstanceUnusable as error:
             raise OSError(str(error)) from None
+        return name
 
-    def close(self) -> None:
-        """Forget what this run has made: it is removed by now, or a later start does that."""
-        with contextlib.suppress(OSError):
-            self.instance.release()
+    def _gone(self, gone: bool, meter: Meter, name: str) -> None:
+        self._meters.remove(meter)
+        self._all_gone = self._all_gone and gone
+        if gone:
+            self._names.append(name)
+
+    async def close(self) -> None:
+        """Forget what this run has made, once it is removed; else a later start removes it."""
+        left = gatherResults([follow(meter.removed) for meter in self._meters])
+        if await within(self._clock, follow(left), CLOSE_S) and self._all_gone:
+            with contextlib.suppress(OSError):
+                forget(self.instance)
+        self.instance.release()

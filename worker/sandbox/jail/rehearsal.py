@@ -19,9 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runyard.worker.sandbox.kernel import syscalls
-
     Range = tuple[int, int]
+if TYPE_CHECKING or __name__.startswith("runyard."):
+    from runyard.worker.sandbox.kernel import syscalls
 else:
     from kernel import syscalls
 

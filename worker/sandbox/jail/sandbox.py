@@ -69,7 +69,7 @@ class JailSandbox:
             await within(self._reactor, follow(gone), STOP_S)
         await within(self._reactor, gatherResults(self._compiling), STOP_S)
         if self._meters is not None:
-            self._meters.close()
+            await self._meters.close()
 
     def run(self, job: Job, started: Callable[[], None]) -> SlotJob:
         """Start a job in a free slot.

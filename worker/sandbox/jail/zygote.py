@@ -24,9 +24,12 @@ PRELOAD = "RUNYARD_PRELOAD"
 
 
 def preload(names: list[str]) -> None:
-    """Import what tasks will find imported already. Raises SystemExit where that starts threads."""
+    """Import what tasks will find imported already. Raises SystemExit where that cannot be."""
     for name in names:
-        __import__(name)
+        try:
+            __import__(name)
+        except BaseException as error:  # noqa: BLE001 (SystemExit among them)
+            raise SystemExit(f"--preload {name}: {type(error).__name__}: {error}") from None
     threads = len(os.listdir("/proc/self/task")) if os.path.exists("/proc/self/task") else 1
     if threads != 1:
         raise SystemExit(
