@@ -69,31 +69,41 @@ def forks() -> int:
     return len(made)
 
 
-def main(secret: str, shared: str, worker: int, port: int, name: str) -> None:
-    """Try each, and say what should not have been."""
+def outside(secret: str, shared: str) -> None:
+    """Go for files."""
     if reads(secret) or reads("/etc/passwd") or works(os.listdir, "/"):
         print("files of the machine can be read")
-    if reads("/proc/1/environ") or reads(f"/proc/{worker}/environ") or reads("/proc/net/tcp"):
-        print("processes of the machine can be looked into")
     if writes(f"{shared}/x") or writes(secret) or writes("/dev/shm/x"):  # noqa: S108 (the attack)
         print("files outside of the task's folder can be changed")
-    if works(os.truncate, f"{shared}/long", 0) or works(os.rename, shared, f"{shared}.x"):
+    if works(os.truncate, f"{shared}/long", 0) or works(os.rename, f"{shared}/long", "here"):
         print("files outside of the task's folder can be cut or moved")
+    if not writes(f"{os.environ['TMPDIR']}/x") or not writes("/dev/null"):
+        print("not even the task's own files can be written")
+
+
+def others(worker: int, port: int, name: str) -> None:
+    """Go for processes and sockets."""
+    if reads("/proc/1/environ") or reads(f"/proc/{worker}/environ") or reads("/proc/net/tcp"):
+        print("processes of the machine can be looked into")
     if works(os.kill, worker, 0):
         print("processes of the machine can be signalled")
     if connects(socket.AF_INET, ("127.0.0.1", port)):
         print("the machine's own ports can be reached")
     if connects(socket.AF_UNIX, f"\0{name}"):
         print("the machine's abstract sockets can be reached")
+
+
+def kernel() -> None:
+    """Go for what would undo the confinement."""
     if libc.unshare(CLONE_NEWUSER) == 0 or libc.mount(b"x", b".", b"tmpfs", 0, None) == 0:
         print("namespaces or mounts can be made")
-    if works(os.setsid) or works(os.setpgid, 0, 0):
+    if works(os.setpgid, 0, 0) or works(os.setsid):
         print("the task's session can be left")
     if forks() > LIMIT:
         print("the number of processes is not bounded")
-    if not writes(f"{os.environ['TMPDIR']}/x") or not writes("/dev/null"):
-        print("not even the task's own files can be written")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    outside(sys.argv[1], sys.argv[2])
+    others(int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    kernel()

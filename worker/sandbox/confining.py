@@ -55,7 +55,7 @@ class Confinement:
         self.owns_files: bool = told["owns_files"]
         least = NEVER_TRUNCATED if self.owns_files else 1
         if self.abi < least:
-            raise OSError(errno.ENOSYS, f"Landlock is needed, version {least}: {HAS[self.abi > 0]}")
+            raise OSError(f"Landlock is needed, version {least}: {HAS[self.abi > 0]}")
         self._read = [each for each in told["read"] if os.path.exists(each)]
         self._devices = [f"/dev/{each}" for each in DEVICES if os.path.exists(f"/dev/{each}")]
         self._filter = None

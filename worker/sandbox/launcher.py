@@ -2,9 +2,9 @@
 
 It runs by itself (``python -I -S launcher.py FD FOLDER [CONFINEMENT]``), with the standard library
 and the modules beside it only, and no user code ever runs in it. With a third argument
-(confining.py) each job is confined by it: level `restricted`. Being a child subreaper, it inherits every
-process that a job orphans, so "no child is left" means that nothing of the job is left, whatever it
-did with sessions and forks.
+(confining.py) each job is confined by it: level `restricted`. Being a child subreaper, it inherits
+every process that a job orphans, so "no child is left" means that nothing of the job is left,
+whatever it did with sessions and forks.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 ``{"run": ...}`` with five descriptors (the order as JSON, code, stdin, stdout, stderr), or

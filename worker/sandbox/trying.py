@@ -10,21 +10,69 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from twisted.logger import Logger
+
 from runyard.protocols.limits import Limits
+from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.interface import Job
 from runyard.worker.sandbox.jail.direct import DirectJail, JailFailed, Seen
-from runyard.worker.sandbox.plain import LAUNCHER, ordered
-from runyard.worker.sandbox.restricting import Restriction
+from runyard.worker.sandbox.levels import RESTRICTED, slots_at
+from runyard.worker.sandbox.plain import LAUNCHER, PlainSandbox, ordered
+from runyard.worker.sandbox.restricting import Restriction, restriction
 from runyard.worker.sandbox.rlimits import rlimits
-from runyard.worker.sandbox.runtimes import Account, Interpreter
+from runyard.worker.sandbox.runtimes import (
+    Account,
+    Interpreter,
+    RuntimeUnusable,
+    find_interpreters,
+)
 
 ATTACK = Path(__file__).with_name("confinedattack.py")
 PROCESSES = 4
 READY_S = 20.0
 ATTACK_S = 30.0
+
+log = Logger()
+
+
+class Restricted:
+    """Level `restricted` for these interpreters and task files, tried.
+
+    Attributes:
+        why_not: What stops it, a sentence; None where it was seen to hold.
+    """
+
+    def __init__(
+        self,
+        account: Account | None,
+        python: Sequence[str],
+        task_files: tuple[tuple[str, str], ...],
+    ) -> None:
+        self._account = account
+        self._task_files = task_files
+        try:
+            self._interpreters = find_interpreters(list(python), account)
+            self._held = restriction(self._interpreters, task_files, account)
+            default = next(each for each in self._interpreters if each.name == "python")
+            self.why_not = why_not(self._held, default, account)
+        except RuntimeUnusable as error:
+            self.why_not = f"isolation 'restricted' is not to be had here: {error}"
+
+    def sandbox(self, reactor: Any, jobs: JobsFolder, wanted: int) -> PlainSandbox:
+        """Make the sandbox, of one slot however many are wanted."""
+        slots = slots_at(RESTRICTED, wanted)
+        if slots < wanted:
+            log.warn(
+                "isolation 'restricted' is for one task at a time: {slots} slot, not {wanted}",
+                slots=slots, wanted=wanted,
+            )  # fmt: skip
+        return PlainSandbox(
+            reactor, slots, jobs, self._interpreters, self._account, self._task_files, self._held
+        )
 
 
 def why_not(
