@@ -38,7 +38,7 @@ def writes(path: str) -> bool:
     return works(os.open, path, os.O_WRONLY | os.O_CREAT)
 
 
-def connects(family: int, address: object) -> bool:
+def connects(family: int, address: tuple[str, int] | str) -> bool:
     """Whether a socket can be reached."""
 
     def connect() -> None:
