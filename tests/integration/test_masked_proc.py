@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 import runyard.worker
 
 PACKAGES = str(Path(runyard.worker.__path__[0]).parents[1])
