@@ -20,6 +20,7 @@ from runyard.daemon.keys import make_keys
 
 CONTAINER = str(Path(__file__).parent.parent / "helpers" / "container.py")
 NOBODY = 65534
+USER = NOBODY if os.getuid() == 0 else os.getuid()
 PLAIN = "/usr/bin/python3"
 PACKAGES = str(Path(runyard.worker.__path__[0]).parents[1])
 pytestmark = pytest.mark.skipif(
@@ -112,3 +113,25 @@ def test_what_stands_before_it_is_what_forbids(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert "Operation not permitted" in done.stderr
+
+
+def test_the_switch_that_allows_no_user_namespaces_is_named(state: Path) -> None:
+    _, env = inside(USER)
+    close = "echo 0 > /proc/sys/user/max_user_namespaces || exit 77; exec setpriv"
+    nested = ["unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c"]
+    done = subprocess.run(
+        [
+            *nested, f'{close} --ambient-caps=-all --inh-caps=-all "$@"', "sh", PLAIN, TWISTD,
+            "--nodaemon", "--pidfile=", "worker", f"--state={state / 's'}",
+        ],
+        capture_output=True, text=True, timeout=60, check=False, cwd="/", env=os.environ | env,
+        user=USER if os.getuid() == 0 else None, group=USER if os.getuid() == 0 else None,
+        extra_groups=[] if os.getuid() == 0 else None,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    if done.returncode == 77 or "unshare failed" in said:
+        pytest.skip(f"no user namespace can be closed here: {said}")
+    assert done.returncode == 1, said
+    assert "no jail can be made here: [Errno 28]" in said
+    assert "/proc/sys/user/max_user_namespaces forbids it; allow it by: sysctl -w" in said
+    assert "Or run with less: --min-isolation restricted" in said

@@ -107,7 +107,9 @@ def processes_of(uid: int) -> int:
         if name.isdigit():
             try:
                 if os.stat(f"/proc/{name}").st_uid == uid:
+                    # who has no uid in this user namespace seems to be 65534, and is not
+                    os.kill(int(name), 0)
                     count += len(os.listdir(f"/proc/{name}/task"))
-            except OSError:  # it has just ended
+            except OSError:  # it has just ended, or is another user's
                 continue
     return count
