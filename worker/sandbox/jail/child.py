@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.sandbox import inspecting
+    from runyard.worker.sandbox.jail import leaving, packets, rehearsal
     from runyard.worker.sandbox.jail import order as orders
-    from runyard.worker.sandbox.jail import packets, rehearsal
     from runyard.worker.sandbox.kernel import capabilities, landlock, policy, seccomp, syscalls
 else:
     import inspecting
+    import leaving
     import order as orders
     import packets
     import rehearsal
@@ -130,6 +131,12 @@ def begin(descriptors: list[int], keeper: Any, settings: Any) -> None:
     sys.argv[1:] = arguments
     if hasattr(sys, "orig_argv"):
         sys.orig_argv += arguments
+    watch_the_end()
+
+
+def watch_the_end() -> None:
+    """Be there when the program ends: told of by the one, made short by the other."""
+    leaving.arm()
     inspecting.begin()
 
 

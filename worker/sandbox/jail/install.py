@@ -22,6 +22,7 @@ ZYGOTE_FILES = {
     "serving.py": "jail/serving.py",
     "keeper.py": "jail/keeper.py",
     "child.py": "jail/child.py",
+    "leaving.py": "jail/leaving.py",
     "rehearsal.py": "jail/rehearsal.py",
     "order.py": "jail/order.py",
     "packets.py": "jail/packets.py",

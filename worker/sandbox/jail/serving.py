@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.sandbox import inspecting
-    from runyard.worker.sandbox.jail import child, keeper, packets, rehearsal
+    from runyard.worker.sandbox.jail import child, keeper, leaving, packets, rehearsal
     from runyard.worker.sandbox.kernel import capabilities, namespaces
 else:
     import child
     import inspecting
     import keeper
+    import leaving
     import packets
     import rehearsal
     from kernel import capabilities, namespaces
@@ -36,6 +37,7 @@ def run(settings_text: str) -> None:
     inspecting.go_unseen()
     inspecting.load_the_site_s_own()
     inspecting.prepare()
+    leaving.prepare()
     settings = keeper.Settings(settings_text)
     capabilities.die_with_parent()
     os.set_inheritable(settings.channel, False)
@@ -44,7 +46,7 @@ def run(settings_text: str) -> None:
     channel = _socket.socket(fileno=settings.channel)
     gc.collect()
     gc.freeze()
-    pages = rehearsal.rehearse(inspecting.begin)
+    pages = rehearsal.rehearse(child.watch_the_end)
     if pages is not None:
         child.PAGES.extend(pages)
         serve(channel, settings)
