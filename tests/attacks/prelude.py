@@ -100,7 +100,7 @@ def visible():
     try:
         seen = {int(name) for name in os.listdir("/proc") if name.isdigit()}
     except OSError:
-        seen = {os.getppid(), *range(os.getpid() - 300, os.getpid())}
+        seen = {os.getppid(), *range(max(2, os.getpid() - 300), os.getpid())}
     return sorted((seen | set(range(2, 300))) - {os.getpid(), 1})
 
 

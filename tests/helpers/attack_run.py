@@ -67,7 +67,7 @@ class Arena:
         self._bait = Bait(reactor, folder, secret)
         self._executor = Executor(reactor, subject.sandbox, 2)
         self._restricted = subject.sandbox.isolation == "restricted"
-        """One slot, so no neighbour; and no file system of its own, whose inodes one could count."""
+        """One slot, so no neighbour; no file system of its own, so no inodes to count."""
         self._serial = 0
         self._victim = Victim("")
         self._census: list[str] = []
