@@ -92,7 +92,7 @@ class SlotPool:
             slot.abandon()
 
     async def stop(self) -> bool:
-        """End every job and helper; False where some have not gone after some seconds."""
+        """End every job and helper; False where some had to be killed, whose orphans are ours."""
         self._stopping = True
         for call in self._respawns:
             if call.active():
@@ -105,7 +105,8 @@ class SlotPool:
         log.warn("{count} helpers do not end by themselves and are killed", count=len(self.slots))
         for slot in self.slots:
             slot.abandon()
-        return await within(self._reactor, follow(gone), KILLED_S)
+        await within(self._reactor, follow(gone), KILLED_S)
+        return False
 
     def _spawn(self, number: int, *, early: bool = False) -> None:
         self._respawns = [call for call in self._respawns if call.active()]
