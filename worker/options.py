@@ -9,7 +9,7 @@ import socket
 from twisted.python import usage
 
 from runyard.daemon.options import OneLineOptions, seconds, whole
-from runyard.worker.sandbox.levels import LEVELS, NAMESPACES, NONE
+from runyard.worker.sandbox.levels import LEVELS, NAMESPACES, NONE, RESTRICTED
 from runyard.worker.sandbox.runtimes import parse_option
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -29,7 +29,7 @@ class Options(OneLineOptions):
         ["name", None, None, "Its name in the fleet [the host's name]."],
         ["slots", None, os.cpu_count() or 1, "How many tasks run at a time.",
          whole("slots", 1, 1024)],
-        ["min-isolation", None, NAMESPACES, "The least isolation that tasks are run with."],
+        ["min-isolation", None, None, "The least isolation that tasks are run with [namespaces]."],
         ["isolation", None, None, "The isolation to use [the best that this system gives]."],
         ["uid-base", None, None, "As root: the first of the slots' uids [some that nobody has].",
          whole("uid-base", 1000, 2**31 - 2048)],
@@ -83,6 +83,9 @@ class Options(OneLineOptions):
                 raise usage.UsageError(
                     f"--{name} must be one of {', '.join(LEVELS)}, not {self[name]!r}"
                 )
+        if self["min-isolation"] is None:
+            # who names a level means it
+            self["min-isolation"] = RESTRICTED if self["isolation"] == RESTRICTED else NAMESPACES
         if self["allow-unsandboxed"]:
             self["min-isolation"] = NONE
         elif NONE in (self["min-isolation"], self["isolation"]):

@@ -41,9 +41,9 @@ from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import Credentials, Identity, WorkerFactory
 from runyard.worker.loneliness import Loneliness
 from runyard.worker.options import Options
-from runyard.worker.sandbox.choosing import Wishes, make_sandbox
+from runyard.worker.sandbox.choosing import Wishes, checks_account, make_sandbox
 from runyard.worker.sandbox.instance import InstanceUnusable
-from runyard.worker.sandbox.levels import TooLittleIsolation
+from runyard.worker.sandbox.levels import TooLittleIsolation, slots_at
 from runyard.worker.sandbox.plain import PROGRAM
 from runyard.worker.sandbox.runtimes import RuntimeUnusable, task_account
 from runyard.worker.service import WorkerService
@@ -75,18 +75,20 @@ def _build(reactor: Any, options: Options) -> MultiService:
     endpoint = _endpoint(reactor, options["listen"])
     account = task_account()
     jobs = JobsFolder(reactor, state)
-    slots = options["slots"]
-    sandbox = make_sandbox(reactor, jobs, account, Wishes(
-        str(state), slots, options["isolation"], options["min-isolation"], tuple(options["python"]),
-        options["task-files"], _task_files(options["task-files"]), options["uid-base"],
-        options["preload"],
-    ))  # fmt: skip
+    wishes = Wishes(
+        str(state), options["slots"], options["isolation"], options["min-isolation"],
+        tuple(options["python"]), options["task-files"], _task_files(options["task-files"]),
+        options["uid-base"], options["preload"],
+    )  # fmt: skip
+    sandbox = make_sandbox(reactor, jobs, account, wishes)
+    slots = slots_at(sandbox.isolation, wishes.slots)
+    checks = checks_account(wishes, sandbox.isolation, account)
     credentials = Credentials(
         read_public(Path(options["controller-key"] or state / "keys" / CONTROLLER_PUBLIC)),
         read_secret(Path(options["fleet-secret"] or state / "keys" / FLEET_SECRET)),
     )
     folder = Path(options["formats"]).absolute() if options["formats"] is not None else None
-    book = FormatBook(make_checker(reactor, account), folder)
+    book = FormatBook(make_checker(reactor, checks), folder)
     executor = Executor(reactor, sandbox, slots, book)
     leave = partial(stop, reactor)
     lonely = Loneliness(reactor, options["alone-timeout"], leave)

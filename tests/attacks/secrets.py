@@ -17,7 +17,11 @@ for pid in [1, os.getppid(), os.getpid(), *visible()]:
 say("memory", [repr(each)[:500] for each in gc.get_objects() if isinstance(each, dict) and any("SECRET" in str(k) for k in list(each))][:3])
 with open("/proc/self/maps") as maps:
     areas = [line.split()[0] for line in maps if " rw" in line]
-with open("/proc/self/mem", "rb", 0) as memory:
+try:
+    memory = open("/proc/self/mem", "rb", 0)
+except OSError:  # level `restricted` has no such file
+    memory, areas = open(os.devnull, "rb", 0), []
+with memory:
     for area in areas:
         first, last = (int(each, 16) for each in area.split("-"))
         try:

@@ -11,6 +11,7 @@ from slots import JAIL, Slots
 from twisted.internet.defer import Deferred
 
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
+from runyard.worker.sandbox.levels import RESTRICTED
 
 
 def plain(reactor: Any, state: Path) -> Subject:
@@ -22,6 +23,20 @@ def plain(reactor: Any, state: Path) -> Subject:
         await slots.jobs.remove()
 
     return Subject(slots.sandbox, lambda: Deferred.fromCoroutine(stop()), children)
+
+
+def restricted(reactor: Any, state: Path) -> Subject:
+    """Level `restricted`, in an outer box; which has one slot."""
+    slots = Slots(state, level=RESTRICTED)
+
+    async def stop() -> None:
+        await slots.sandbox.stop()
+        await slots.jobs.remove()
+
+    def helpers() -> frozenset[int]:
+        return frozenset(each.pid for each in slots.helpers())
+
+    return Subject(slots.sandbox, lambda: Deferred.fromCoroutine(stop()), helpers)
 
 
 def jail(reactor: Any, state: Path) -> Subject:

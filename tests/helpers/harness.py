@@ -45,13 +45,17 @@ class Daemon:
     """A twistd process whose output is read as it comes."""
 
     def __init__(
-        self, *arguments: str, env: dict[str, str] | None = None, cwd: Path = Path("/")
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        cwd: Path = Path("/"),
+        before: tuple[str, ...] = (),
     ) -> None:
         self.output = ""
         # A file: a pipe that nobody reads would fill, and stop the daemon at its next line of log.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this does)
         self.process = subprocess.Popen(
-            [TWISTD, "--nodaemon", "--pidfile=", "--logfile=-", *arguments],
+            [*before, TWISTD, "--nodaemon", "--pidfile=", "--logfile=-", *arguments],
             stdout=self._log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

@@ -20,9 +20,10 @@ from runyard.worker.sandbox.interface import Ending, Job
 from runyard.worker.sandbox.jail.making import JailPlan
 from runyard.worker.sandbox.jail.metering import Meters
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
-from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE
+from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, RESTRICTED
 from runyard.worker.sandbox.plain import PlainSandbox
-from runyard.worker.sandbox.runtimes import find_interpreters, task_account
+from runyard.worker.sandbox.restricting import restriction
+from runyard.worker.sandbox.runtimes import Account, find_interpreters, task_account
 
 reactor: Any = installed
 
@@ -34,13 +35,14 @@ INTERPRETERS = find_interpreters([], ACCOUNT)
 
 
 ROOT = os.geteuid() == 0
+UNUSED = Account("a uid of nobody's", 0x6E000000, 0x6E000000) if ROOT else None
 JAIL = FULL if ROOT else NAMESPACES
 """The best level that these tests can have, if this system allows it at all."""
 LEVELS = (NONE, JAIL)
 
 
 class Slots:
-    """A started sandbox of two slots, at a level."""
+    """A started sandbox of two slots, at a level; of one at `restricted`."""
 
     sandbox: Any
 
@@ -49,7 +51,12 @@ class Slots:
     ) -> None:
         self.jobs = JobsFolder(reactor, state)
         self.jobs.make()
-        if level == NONE:
+        if level == RESTRICTED:
+            held = restriction(INTERPRETERS, task_files, UNUSED)
+            self.sandbox = PlainSandbox(
+                reactor, 1, self.jobs, INTERPRETERS, UNUSED, task_files, held
+            )
+        elif level == NONE:
             self.sandbox = PlainSandbox(reactor, 2, self.jobs, INTERPRETERS, ACCOUNT, task_files)
         else:
             theirs = os.path.dirname(task_files[0][1]) if task_files else None

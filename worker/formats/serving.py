@@ -24,6 +24,7 @@ from runyard.protocols.schemas import DIALECTS
 from runyard.worker.formats.checks import CHECKS, check, check_schema
 from runyard.worker.formats.confine import Bounds, allow_cpu, confine
 from runyard.worker.formats.verdicts import Verdict, failure, to_wire
+from runyard.worker.formats.withhold import withhold
 
 MAX_PACKET = 4 * 1024
 MOST_CHECKS = 500
@@ -38,18 +39,21 @@ def serve(channel: socket.socket, bounds: Bounds, parent: int) -> None:
     """Answer requests, then end: after many, after a large one, or when the worker is gone."""
     sys.setrecursionlimit(MOST_FRAMES)
     warm_up()
+    memory = os.open("/proc/self/statm", os.O_RDONLY)  # there are no files soon
     alone = confine(bounds, parent)
+    missing = withhold()
     gc.collect()
     gc.freeze()
     gc.disable()  # millions of new values are no garbage: looking for it takes longer than they do
-    channel.send(json.dumps({"ready": True, "network": not alone}).encode())
+    network = not alone and "seccomp" in missing
+    channel.send(json.dumps({"ready": True, "network": network, "missing": missing}).encode())
     for number in range(1, MOST_CHECKS + 1):
         request = receive(channel)
         if request is None:
             return
         allow_cpu(bounds.cpu_s)
         verdict = answer(*request)
-        last = number == MOST_CHECKS or resident() > LARGE_BYTES
+        last = number == MOST_CHECKS or resident(memory) > LARGE_BYTES
         channel.send(json.dumps({**to_wire(verdict), "last": last}).encode())
         if last:
             return
@@ -99,11 +103,13 @@ def read(descriptor: int, size: int, at: int) -> bytes:
     return data
 
 
-def resident() -> int:
-    """Give the bytes of memory that this process has now; getrusage would count the worker's."""
+def resident(memory: int) -> int:
+    """Give the bytes of memory that this process has now; getrusage would count the worker's.
+
+    `memory` is an open ``/proc/self/statm``.
+    """
     try:
-        with open("/proc/self/statm", "rb") as counts:
-            return int(counts.read().split()[1]) * resource.getpagesize()
+        return int(os.pread(memory, 256, 0).split()[1]) * resource.getpagesize()
     except OSError:
         return 0
 

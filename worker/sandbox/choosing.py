@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.sandbox.accounts import account_of
 from runyard.worker.sandbox.cleanup import clean_up
 from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Sandbox
@@ -18,14 +19,18 @@ from runyard.worker.sandbox.jail.layout import refuse_wide
 from runyard.worker.sandbox.jail.making import JailPlan
 from runyard.worker.sandbox.jail.metering import Meters
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
-from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, Probe, choose
+from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, RESTRICTED, Probe, choose
 from runyard.worker.sandbox.plain import PlainSandbox
 from runyard.worker.sandbox.probing import probe
 from runyard.worker.sandbox.runtimes import Account, find_interpreters
+from runyard.worker.sandbox.trying import Restricted
 
 UID_BASE = 0x70000000
-UIDS_A_WORKER = 1024
-WORKERS = 1 << 18
+UIDS_A_WORKER = 2048
+"""For each slot one, and one more for the checks of outputs."""
+CHECKS = 1024
+UNTRIED = Probe(frozenset({NONE}), {}, {})
+WORKERS = 1 << 17
 PEOPLE = 1000
 """Uids below are of daemons, but for root's."""
 
@@ -74,16 +79,28 @@ def make_sandbox(
     folder = os.path.abspath(wishes.task_folder) if wishes.task_folder is not None else None
     interpreters = find_interpreters(list(wishes.python), None)
     refuse_wide(interpreters, [*homes(), os.path.realpath(wishes.state)])
-    plan = JailPlan(interpreters, folder, uid_base(wishes), wishes.preload)
-    found, base = probe(plan)
+    first = uid_base(wishes)
+    plan = JailPlan(interpreters, folder, first, wishes.preload)
+    found, base = probe(plan) if wishes.isolation != RESTRICTED else (UNTRIED, None)
+    if NAMESPACES not in found.proven:
+        held = Restricted(account_of(first, account), wishes.python, wishes.task_files)
+        found = found.tried(RESTRICTED, held.why_not)
     level = choose(found, wishes.least, wishes.isolation)
-    if level == FULL:
+    if level == FULL and base is not None:
         meters = Meters(reactor, base, Instance(wishes.state))
         return JailSandbox(reactor, wishes.slots, jobs, plan, meters)
     if level == NAMESPACES:
         return JailSandbox(reactor, wishes.slots, jobs, plan)
     _tell(found)
+    if level == RESTRICTED:
+        return held.sandbox(reactor, jobs, wishes.slots)
     return _plain(reactor, jobs, account, wishes)
+
+
+def checks_account(wishes: Wishes, isolation: str, otherwise: Account | None) -> Account | None:
+    """Give whom the checks of outputs run as: where tasks are confined, nobody else's uid."""
+    base = uid_base(wishes) if isolation != NONE else None
+    return account_of(base + CHECKS if base is not None else None, otherwise)
 
 
 def uid_base(wishes: Wishes) -> int | None:
@@ -94,7 +111,7 @@ def uid_base(wishes: Wishes) -> int | None:
     if base is None:
         return UID_BASE + os.getpid() % WORKERS * UIDS_A_WORKER
     for name, first, count in subordinate():
-        if first < base + wishes.slots and base < first + count:
+        if first <= base + CHECKS and base < first + count:
             raise UsageError(
                 f"--uid-base {base}: /etc/subuid gives {first} to {first + count - 1} to {name}"
             )

@@ -1,9 +1,10 @@
 """The slot's helper process: starts one job at a time, sees its end, leaves nothing behind.
 
-It runs by itself (``python -I -S launcher.py FD FOLDER``), with the standard library and the few
-modules beside it only, and no user code ever runs in it. Being a child subreaper, it inherits every
-process that a job orphans, so "no child is left" means that nothing of the job is left, whatever it
-did with sessions and forks.
+It runs by itself (``python -I -S launcher.py FD FOLDER [CONFINEMENT]``), with the standard library
+and the few modules beside it only, and no user code ever runs in it. With a third argument
+(confining.py) each job is confined by it: level `restricted`. Being a child subreaper, it inherits
+every process that a job orphans, so "no child is left" means that nothing of the job is left,
+whatever it did with sessions and forks.
 
 The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 ``{"run": ...}`` with six descriptors (the order as JSON, code, stdin, stdout, stderr, files), or
@@ -33,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from runyard.worker.sandbox import folders, removal, starting, sweeping
+    from runyard.worker.sandbox import confining, folders, removal, starting, sweeping
 else:  # run by path and isolated: nothing but the standard library is on the path
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     import folders
@@ -41,6 +42,8 @@ else:  # run by path and isolated: nothing but the standard library is on the pa
     import starting
     import sweeping
 
+    if len(sys.argv) > 3:
+        import confining
     sys.path.pop()
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -123,13 +126,17 @@ def trace(process: int, pid: int) -> None:
             signal.pidfd_send_signal(process, TRACE_SIGNAL)
 
 
-def run(channel: socket.socket, descriptors: list[int]) -> bool:
+def run(
+    channel: socket.socket,
+    descriptors: list[int],
+    confinement: starting.Confinement | None,
+) -> bool:
     """Run one job to its end; False when this helper can take no other."""
     with os.fdopen(os.dup(descriptors[0]), "rb") as file:
         order = json.load(file)
     try:
         folders.furnish(order, descriptors[1], descriptors[5])
-        pid, began = starting.spawn(order, descriptors)
+        pid, began = starting.spawn(order, descriptors, confinement)
     except OSError as error:
         send(channel, {"failed": str(error)[:500]})
         folders.discard(order)
@@ -169,7 +176,9 @@ def reaped(pid: int, began: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def serve(channel: socket.socket, folder: str) -> None:
+def serve(
+    channel: socket.socket, folder: str, confinement: starting.Confinement | None = None
+) -> None:
     """Run jobs until the worker is gone, or one job's processes will not go."""
     while not folders.clear(folder):
         if select.select([channel], [], [], CLEAR_AGAIN_S)[0]:
@@ -180,7 +189,7 @@ def serve(channel: socket.socket, folder: str) -> None:
         packet, descriptors = receive(channel)
         if packet is None:
             return
-        if "run" in packet and not run(channel, descriptors):
+        if "run" in packet and not run(channel, descriptors, confinement):
             return
 
 
@@ -194,7 +203,14 @@ def main() -> None:
         signal.signal(number, lambda *_: None)
     os.setsid()
     os.umask(0o077)
-    serve(channel, sys.argv[2])
+    confinement = None
+    if len(sys.argv) > 3:
+        try:
+            confinement = confining.Confinement(sys.argv[3])
+        except Exception as error:  # noqa: BLE001 (whatever it is, nothing may run)
+            folders.complain(str(error))
+            raise SystemExit(1) from None
+    serve(channel, sys.argv[2], confinement)
     until = time.monotonic() + LAST_TIDY_S
     removal.remove(folders.aside_of(sys.argv[2]), lambda: time.monotonic() < until)
 

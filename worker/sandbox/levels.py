@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 FULL, NAMESPACES, RESTRICTED, NONE = "full", "namespaces", "restricted", "none"
 LEVELS = (FULL, NAMESPACES, RESTRICTED, NONE)
@@ -29,6 +29,17 @@ class Probe:
     missing: Mapping[str, str]
     mechanisms: Mapping[str, str]
 
+    def tried(self, level: str, why_not: str | None) -> Probe:
+        """Give it with one more level tried: proven where nothing is said against it."""
+        if why_not is None:
+            return evolve(self, proven=self.proven | {level})
+        return evolve(self, missing={**self.missing, level: why_not})
+
+
+def slots_at(level: str, wanted: int) -> int:
+    """Give how many slots a worker has: without namespaces one, whose tasks are never two."""
+    return 1 if level == RESTRICTED else wanted
+
 
 def choose(probe: Probe, least: str, wanted: str | None = None) -> str:
     """Choose the best level that was proven, or the one that is wanted.
@@ -46,7 +57,10 @@ def choose(probe: Probe, least: str, wanted: str | None = None) -> str:
 def told(probe: Probe, needed: str) -> str:
     """Say what this system does not give, why, and what can be done."""
     why = probe.missing.get(needed) or f"isolation {needed!r} is not to be had here"
-    lesser = [level for level in LEVELS if level in probe.proven and level != NONE]
+    below = LEVELS[LEVELS.index(needed) + 1 :]
+    lesser = [level for level in below if level in probe.proven and level != NONE]
     ways = [f"--min-isolation {level}" for level in lesser[:1]]
     ways.append("--allow-unsandboxed, if you trust every task")
-    return f"{why}\n  Or run with less: {', or '.join(ways)}"
+    others = [probe.missing[level] for level in below if level in probe.missing]
+    neither = "".join(f"\n  {each}" for each in dict.fromkeys(others) if each != why)
+    return f"{why}{neither}\n  Or run with less: {', or '.join(ways)}"

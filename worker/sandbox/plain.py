@@ -1,7 +1,9 @@
-"""Level `none`: an ordinary process a job, as `nobody` with rlimits where the worker is root.
+"""Levels `none` and `restricted`: an ordinary process a job, with rlimits, started by a helper.
 
-It keeps tasks apart by process, folder and user, and bounds what one process uses. It does not keep
-hostile code from the machine's files, network or other processes of the tasks' user.
+At level `none` it runs as `nobody` where the worker is root: that keeps tasks apart by process,
+folder and user, and bounds what one process uses. It does not keep hostile code from the machine's
+files, network or other processes of the tasks' user. At level `restricted` each job is held to a
+Restriction in addition.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ from runyard.worker.jobs import JobsFolder
 from runyard.worker.sandbox.hook import install
 from runyard.worker.sandbox.inputs import make_inputs
 from runyard.worker.sandbox.interface import Job, SandboxError
+from runyard.worker.sandbox.levels import NONE, RESTRICTED
 from runyard.worker.sandbox.orphans import adopt_orphans, end_orphans
 from runyard.worker.sandbox.pool import STOP_S, SlotPool
+from runyard.worker.sandbox.restricting import Restriction
 from runyard.worker.sandbox.rlimits import rlimits
 from runyard.worker.sandbox.runtimes import Account, Interpreter
 from runyard.worker.sandbox.slot import Owner, Slot
@@ -64,14 +68,19 @@ class PlainHelper(ProcessProtocol):
     """
 
     def __init__(
-        self, reactor: Any, folder: Path, channel: socket.socket, exited: Callable[[], None]
+        self,
+        reactor: Any,
+        folder: Path,
+        confinement: tuple[str, ...],
+        channel: socket.socket,
+        exited: Callable[[], None],
     ) -> None:
         self._exited = exited
         with Path(os.devnull).open("r+b", buffering=0) as null:
             self._process = reactor.spawnProcess(
                 self,
                 sys.executable,
-                [sys.executable, "-I", "-S", str(LAUNCHER), "3", str(folder)],
+                [sys.executable, "-I", "-S", str(LAUNCHER), "3", str(folder), *confinement],
                 env={},
                 childFDs={0: null.fileno(), 1: null.fileno(), 2: 2, 3: channel.fileno()},
             )
@@ -86,10 +95,30 @@ class PlainHelper(ProcessProtocol):
         self._exited()
 
 
-class PlainSandbox:
-    """Runs jobs as ordinary processes, one in each slot."""
+def ordered(
+    job: Job, interpreter: Interpreter, folder: str, hook: str, account: Account | None
+) -> dict[str, Any]:
+    """Give a job's order to the helper, but for its rlimits."""
+    return {
+        "argv": interpreter.argv(PROGRAM, job.args),
+        "env": environment(job, folder, hook),
+        "cwd": folder,
+        "program": PROGRAM,
+        "task_files": (),
+        "processes": job.limits.processes,
+        "uid": account.uid if account else None,
+        "gid": account.gid if account else None,
+        "wall_s": job.limits.wall_s,
+        "lease_s": job.lease,
+    }
 
-    isolation = "none"
+
+class PlainSandbox:
+    """Runs jobs as ordinary processes, one in each slot.
+
+    Attributes:
+        isolation: ``restricted`` where there is a restriction, else ``none``.
+    """
 
     def __init__(
         self,
@@ -99,7 +128,10 @@ class PlainSandbox:
         interpreters: tuple[Interpreter, ...],
         account: Account | None,
         task_files: tuple[tuple[str, str], ...],
+        restriction: Restriction | None = None,
     ) -> None:
+        self.isolation = NONE if restriction is None else RESTRICTED
+        self._restriction = restriction
         self.runtimes = tuple(each.name for each in interpreters)
         self.pool = SlotPool(reactor, slots, self._slot, self._after)
         self._reactor = reactor
@@ -161,25 +193,18 @@ class PlainSandbox:
             inputs.close()
 
     def _order(self, job: Job, folder: str) -> dict[str, Any]:
-        env = environment(job, folder, str(self._hook))
-        account = self._account
-        own_uid = account is not None
-        return {
-            "argv": self._interpreters[job.language].argv(PROGRAM, job.args),
-            "env": env,
-            "cwd": folder,
-            "program": PROGRAM,
+        interpreter, hook = self._interpreters[job.language], str(self._hook)
+        own_uid = self._account is not None and self._restriction is None
+        return ordered(job, interpreter, folder, hook, self._account) | {
             "task_files": self._task_files,
             "rlimits": rlimits(job.limits, slots=self._count, own_uid=own_uid),
-            "uid": account.uid if account else None,
-            "gid": account.gid if account else None,
             "file_bytes": job.limits.file_bytes,
-            "wall_s": job.limits.wall_s,
-            "lease_s": job.lease,
         }
 
     def _slot(self, number: int, owner: Owner, early: bool) -> Slot:
-        start = partial(PlainHelper, self._reactor, self._folder(number))
+        held = self._restriction
+        confinement = (held.text(str(self._hook)),) if held is not None else ()
+        start = partial(PlainHelper, self._reactor, self._folder(number), confinement)
         return Slot(self._reactor, number, start, owner, early=early)
 
     def _after(self) -> Deferred[None]:

@@ -28,8 +28,8 @@ APPARMOR = (
     f" {sys.executable} that has 'userns,'"
 )
 CONTAINER = (
-    "A container's defaults forbid it: its seccomp profile must allow clone, unshare, mount and"
-    " pivot_root, and its /proc must not be masked"
+    "A container's defaults forbid it: its seccomp profile must allow clone, clone3, unshare, mount"
+    " and pivot_root, and its /proc must not be masked"
 )
 SWITCHES = (
     ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=65536"),
@@ -87,7 +87,7 @@ def groups() -> tuple[Base, dict[str, str]]:
 def ways_out() -> list[str]:
     """Say what forbids jails on this system, and how to allow them, a line each."""
     found = [f"\n  {path} forbids it; allow it by: {way}" for path, way in forbidding(_read)]
-    return found or ([f"\n  {CONTAINER}"] if in_container() else [])
+    return found or ([f"\n  {CONTAINER}"] if in_container() or filtered(_read) else [])
 
 
 def attack(plan: JailPlan) -> list[str]:
@@ -153,6 +153,12 @@ def in_container() -> bool:
     """Whether this looks like a container: Docker's and Podman's marks, and Kubernetes'."""
     marks = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
     return any(Path(each).exists() for each in marks)
+
+
+def filtered(read: Callable[[str], str | None]) -> bool:
+    """Whether a seccomp filter holds this process, as a container's default profile does."""
+    status = read("/proc/self/status") or ""
+    return "\nSeccomp:\t2" in status
 
 
 def _read(path: str) -> str | None:

@@ -12,7 +12,17 @@ import time
 
 FALSE: bool = False
 if FALSE:  # for the type checker alone
-    from typing import Any
+    from typing import Any, Protocol
+
+    class Confinement(Protocol):
+        """What a job gives up in addition (confining.py), or None: nothing."""
+
+        def begin(self, order: dict[str, Any]) -> int:
+            """Prepare it, before the uid is changed. Raises OSError."""
+
+        def finish(self, ruleset: int) -> None:
+            """Do it, just before the exec. Raises OSError."""
+
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 MAX_DESCRIPTORS = 4096
@@ -22,7 +32,9 @@ PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
-def spawn(order: dict[str, Any], descriptors: list[int]) -> tuple[int, float]:
+def spawn(
+    order: dict[str, Any], descriptors: list[int], confinement: Confinement | None = None
+) -> tuple[int, float]:
     """Fork the job; give its pid, and when that was by the monotonic clock.
 
     A machine that has no process free is asked again for a while.
@@ -32,19 +44,21 @@ def spawn(order: dict[str, Any], descriptors: list[int]) -> tuple[int, float]:
     """
     for pause in PAUSES_S:
         try:
-            return _spawn(order, descriptors)
+            return _spawn(order, descriptors, confinement)
         except BlockingIOError:  # EAGAIN, of fork or of exec: others of its user have them all
             time.sleep(pause)
-    return _spawn(order, descriptors)
+    return _spawn(order, descriptors, confinement)
 
 
-def _spawn(order: dict[str, Any], descriptors: list[int]) -> tuple[int, float]:
+def _spawn(
+    order: dict[str, Any], descriptors: list[int], confinement: Confinement | None
+) -> tuple[int, float]:
     report, write_end = os.pipe()
     launcher, began = os.getpid(), time.monotonic()
     try:
         pid = os.fork()
         if pid == 0:
-            _child(order, descriptors, launcher, write_end)
+            _child(order, descriptors, launcher, write_end, confinement)
         os.close(write_end)
         write_end = -1
         trouble = os.read(report, 1000)
@@ -59,10 +73,16 @@ def _spawn(order: dict[str, Any], descriptors: list[int]) -> tuple[int, float]:
     return pid, began
 
 
-def _child(order: dict[str, Any], descriptors: list[int], launcher: int, write_end: int) -> None:
+def _child(
+    order: dict[str, Any],
+    descriptors: list[int],
+    launcher: int,
+    write_end: int,
+    confinement: Confinement | None,
+) -> None:
     try:
         os.dup2(write_end, REPORT, inheritable=False)
-        _become(order, descriptors, launcher)
+        _become(order, descriptors, launcher, confinement)
     except BaseException as error:  # noqa: BLE001 (a forked child must never return)
         text = f"{type(error).__name__}: {error}"[:150]
         os.write(REPORT, json.dumps([getattr(error, "errno", None), text]).encode())
@@ -70,7 +90,9 @@ def _child(order: dict[str, Any], descriptors: list[int], launcher: int, write_e
         os._exit(127)
 
 
-def _become(order: dict[str, Any], descriptors: list[int], launcher: int) -> None:
+def _become(
+    order: dict[str, Any], descriptors: list[int], launcher: int, confinement: Confinement | None
+) -> None:
     """Turn this forked child into the job; returns only by raising."""
     os.setsid()
     for target, source in enumerate(descriptors[2:5]):
@@ -81,6 +103,7 @@ def _become(order: dict[str, Any], descriptors: list[int], launcher: int) -> Non
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name, (soft, hard) in order["rlimits"].items():
         _limit(getattr(resource, name), soft, hard)
+    ruleset = confinement.begin(order) if confinement is not None else -1
     if order["uid"] is not None:
         os.setgroups([])
         os.setresgid(order["gid"], order["gid"], order["gid"])
@@ -90,6 +113,8 @@ def _become(order: dict[str, Any], descriptors: list[int], launcher: int) -> Non
     if os.getppid() != launcher:
         raise OSError("the helper ended while the job was started")
     os.chdir(order["cwd"])
+    if confinement is not None:
+        confinement.finish(ruleset)
     os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 (that is our purpose)
 
 

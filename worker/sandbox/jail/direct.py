@@ -59,6 +59,11 @@ class DirectJail:
             if time.monotonic() > until:
                 raise JailFailed(f"the jail was not ready within {seconds:g} s")
 
+    def wait_ready(self, seconds: float) -> None:
+        """Wait until a helper that is already there says that it is ready. Raises JailFailed."""
+        if self._said(self._slot, seconds) is None:
+            raise JailFailed(f"a slot's helper was not ready within {seconds:g} s")
+
     def run(self, order: bytes, code: bytes, seconds: float) -> Seen:
         """Run a program to its end. Raises JailFailed."""
         with contextlib.ExitStack() as stack:
@@ -86,7 +91,10 @@ class DirectJail:
     def _said(self, channel: socket.socket, seconds: float) -> dict[str, Any] | None:
         if not select.select([channel], [], [], seconds)[0]:
             return None
-        data, rights, _, _ = socket.recv_fds(channel, MAX_PACKET, 2)
+        try:
+            data, rights, _, _ = socket.recv_fds(channel, MAX_PACKET, 2)
+        except ConnectionResetError:  # it ended with packets of ours unread
+            data, rights = b"", []
         for descriptor in rights:
             os.close(descriptor)
         if not data:

@@ -18,6 +18,8 @@ else:
     from kernel import capabilities, namespaces
 
 CHANNEL = 3
+PROC = 4
+"""Where the machine's /proc is kept for the keepers' own use in a jail that can have none."""
 MOST_DESCRIPTORS = 65536
 HOSTNAME = "task"
 TIME_WAIT = "/proc/sys/net/ipv4/tcp_max_tw_buckets"
@@ -63,7 +65,13 @@ def _confine(layout: dict[str, Any], packet: dict[str, Any]) -> str:
     with contextlib.suppress(OSError), open(TIME_WAIT, "w") as file:
         file.write("0")
     namespaces.set_hostname(HOSTNAME)
+    outer = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     proc = root.build(layout)
+    if proc == "none":
+        os.dup2(outer, PROC)
+        os.set_inheritable(PROC, True)
+    if outer != PROC or proc != "none":
+        os.close(outer)
     capabilities.drop_bounding()  # while we may
     if uid is not None:
         os.setgroups([])

@@ -35,6 +35,8 @@ GRACE_S = 2.0
 KILL_S = 10.0
 NO_TASK = 3
 BROKEN = 4
+PROC = 4
+"""Where a zygote has the machine's /proc if its jail can have none (enter.py)."""
 TRACE_SIGNAL = 60
 MSG_DONTWAIT = 0x40  # linux/socket.h
 MEMORY_FILE = "/memfd:"
@@ -67,8 +69,10 @@ def keep(channel: Any, settings: Settings) -> None:
     """Be the keeper; returns in the task's process alone."""
     try:
         capabilities.die_with_parent()
-        become_alone(settings)
-        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)  # the task's own cannot be written to
+        # the task's own, if it has one, cannot be written to
+        flags = os.O_PATH | os.O_DIRECTORY
+        proc = PROC if settings.proc == "none" else os.open("/proc", flags)
+        become_alone(settings, proc)
         furnish(settings)
         capabilities.set_dumpable(False)
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -88,9 +92,11 @@ def keep(channel: Any, settings: Settings) -> None:
     os._exit(code)
 
 
-def become_alone(settings: Settings) -> None:
+def become_alone(settings: Settings, proc: int) -> None:
     """Take the task's identity in the new user namespace."""
-    namespaces.write_maps(None, uid=(INSIDE, settings.uid), gid=(INSIDE, settings.gid))
+    os.fchdir(proc)
+    namespaces.write_maps("self", uid=(INSIDE, settings.uid), gid=(INSIDE, settings.gid))
+    os.chdir("/")
 
 
 def furnish(settings: Settings) -> None:

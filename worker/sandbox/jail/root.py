@@ -107,11 +107,18 @@ def _bind(source: str, target: str) -> None:
 
 
 def _proc(target: str) -> str:
-    """Mount proc, as far as this system lets us: a container's masks forbid it."""
-    for kind in ("pid", "all"):
-        try:
-            mounts.proc(target, subset_pid=False, flags=0)
-        except OSError:
-            continue
-        return kind
-    return "none"
+    """Mount proc, as far as this system lets us: a container's masks forbid it.
+
+    It is a whole one: only under such a one may the tasks' own be mounted, which are read-only and
+    without the rest of /proc where the kernel can do that (``pid``, from Linux 5.8).
+    """
+    try:
+        mounts.proc(target, subset_pid=False, flags=0)
+    except OSError:
+        return "none"
+    try:
+        mounts.proc(target)
+    except OSError:
+        return "all"
+    mounts.unmount(target)
+    return "pid"

@@ -41,6 +41,8 @@ def run(settings_text: str) -> None:
     settings = keeper.Settings(settings_text)
     capabilities.die_with_parent()
     os.set_inheritable(settings.channel, False)
+    if settings.proc == "none":
+        os.set_inheritable(keeper.PROC, False)
     channel = _socket.socket(fileno=settings.channel)
     gc.collect()
     gc.freeze()

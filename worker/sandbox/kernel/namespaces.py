@@ -54,7 +54,7 @@ def unshare(flags: int) -> None:
 
 
 def write_maps(
-    of: int | None,
+    of: int | str | None,
     *,
     uid: tuple[int, int],
     gid: tuple[int, int],
@@ -62,12 +62,13 @@ def write_maps(
 ) -> None:
     """Map one user and one group, each (inside, outside), into a user namespace.
 
-    `of` is a process in it, or None for this one. Without setgroups no process in it can change
-    its supplementary groups, which an unprivileged writer has to accept; so give them up before.
+    `of` is a process in it, a folder of a proc that stands for one, or None for this one. Without
+    setgroups no process in it can change its supplementary groups, which an unprivileged writer has
+    to accept; so give them up before.
     An outside uid of 0 needs CAP_SETFCAP where the namespace was made: a zygote is not uid 0.
     Raises OSError with the file's name: EPERM for ids that are not the writer's own.
     """
-    folder = "/proc/self" if of is None else f"/proc/{of:d}"
+    folder = of if isinstance(of, str) else "/proc/self" if of is None else f"/proc/{of:d}"
     if deny_setgroups:
         write(f"{folder}/setgroups", "deny")
     write(f"{folder}/uid_map", f"{uid[0]:d} {uid[1]:d} 1")
