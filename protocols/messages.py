@@ -31,7 +31,10 @@ class Message:
 
 @frozen(kw_only=True)
 class Hello(Message):
-    """Worker, first: who it is and what it offers. `boot` is new at each start of the process."""
+    """Worker, first: who it is and what it offers. `boot` is new at each start of the process.
+
+    `network` says that its tasks may have a way to the network.
+    """
 
     verb: ClassVar[str] = "Hello"
     versions: list[int] = listed(int, 16)
@@ -42,6 +45,7 @@ class Hello(Message):
     nonce: str = text(128)
     runtimes: list[str] = listed(str, 64)
     formats: list[str] = listed(str, 64)
+    network: bool = flag()
 
 
 @frozen(kw_only=True)
@@ -73,6 +77,7 @@ class Run(Message):
     `beat` the last of the worker's Pings that the controller has seen: a Run that was under way for
     longer than its lease is refused, since the controller may have given it up. `format` names what
     its output must be, empty for anything; `schema` is the JSON Schema that came with the request.
+    `network` lets it reach the network.
     Payloads: the code, its stdin, its arguments and its variables (`NAME=VALUE`), each of the last
     two as texts that end with NUL, as execve takes them: JSON would need up to six times the room.
     """
@@ -85,6 +90,7 @@ class Run(Message):
     beat: int = whole(0, 1 << 53, default=0)
     format: str = text(64, default="")
     schema: str = text(REQUEST_SCHEMA_BYTES, default="")
+    network: bool = flag()
     code: bytes = payload(CODE_BYTES)
     stdin: bytes = payload(STDIN_BYTES)
     args: bytes = payload(ARGS_ENV_BYTES)

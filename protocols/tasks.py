@@ -103,6 +103,7 @@ class Task:
         keep_on_disconnect: Whether it runs on when nobody waits for it any more.
         retry: What of its own doing it is tried again after; None for nothing.
         format: What its output must be; None for anything.
+        network: Whether it may reach the network, as far as its worker lets it.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Task:
     keep_on_disconnect: bool = False
     retry: RetryPolicy | None = None
     format: Format | None = None
+    network: bool = False
 
     def kept(self) -> Task:
         """Give the task as one that runs on when nobody waits for it any more."""

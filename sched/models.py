@@ -12,7 +12,7 @@ from runyard.protocols.tasks import RETRIABLE
 
 LANGUAGE = r"^[a-z0-9][a-z0-9_.+-]{0,31}(:[a-z0-9][a-z0-9_.-]{0,31})?$"
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
-NOT_YET = frozenset({"files", "network", "expires_in", "callback_url", "fresh"})
+NOT_YET = frozenset({"files", "expires_in", "callback_url", "fresh"})
 
 
 def _encodable(text: str) -> str:
@@ -103,6 +103,7 @@ class ExecuteOptions(BaseModel):
     priority: Annotated[int, Field(ge=-100, le=100), WHOLE] = 0
     name: ShortText | None = None
     format: Any = None
+    network: bool | None = None
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     wait: bool = True
 

@@ -69,6 +69,7 @@ class Worker:
     runtimes: tuple[str, ...]
     link: Runner
     formats: tuple[str, ...] = ()
+    network: bool = False
     draining: bool = False
     running: set[str] = field(factory=set)
     quarantined: set[str] = field(factory=set)
@@ -80,7 +81,7 @@ class Worker:
     @property
     def meets(self) -> tuple[Need, ...]:
         """Every need of a task that it meets."""
-        return met_by(self.runtimes, self.formats)
+        return met_by(self.runtimes, self.formats, self.network)
 
     @property
     def state(self) -> str:
@@ -139,6 +140,7 @@ class Roster:
         self.unreachable: dict[str, str] = {}
         """Addresses that have no link just now, and why."""
         self.formats_seen: set[str] = set()
+        self.network_seen = False
         self._free: dict[Need, dict[str, Worker]] = {}
         self._healths: OrderedDict[str, Health] = OrderedDict()
 
@@ -159,6 +161,7 @@ class Roster:
             self._healths.popitem(last=False)
         self.runtimes_seen.update(worker.runtimes)
         self.formats_seen.update(worker.formats)
+        self.network_seen = self.network_seen or worker.network
         self._hosts[worker.name] = host_of(worker.address)
         self.joined(worker)
         self.refresh(worker)

@@ -28,6 +28,7 @@ def run_of(attempt: str, task: Task, lease: float, beat: int) -> Run:
         env=join_texts(f"{name}={value}" for name, value in task.env),
         format=task.format.name if task.format is not None else "",
         schema=(task.format.schema or "") if task.format is not None else "",
+        network=task.network,
         code=task.code,
         stdin=task.stdin,
     )

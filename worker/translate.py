@@ -42,6 +42,7 @@ def job_of(message: Run, lease: float) -> Job:
         limits=limits,
         lease=lease,
         format=Format(message.format, message.schema or None) if message.format else None,
+        network=message.network,
     )
 
 

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.network.gateway import Gateway
 from runyard.worker.sandbox.cleanup import clean_up
 from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Sandbox
@@ -24,6 +25,8 @@ from runyard.worker.sandbox.runtimes import Account, find_interpreters
 UID_BASE = 0x70000000
 UIDS_A_WORKER = 1024
 WORKERS = 1 << 18
+PROXY, HOST = "proxy", "host"
+NETWORKS = ("none", PROXY, HOST)
 
 log = Logger()
 
@@ -40,6 +43,7 @@ class Wishes:
         task_folder: The folder of the operator's task files, or None.
         task_files: The same as (name, path).
         uid_base: The first slot's uid where the worker is root; None for some of our choice.
+        network: What tasks may ask for: ``none``, ``proxy``, or ``host``, which no jail gives.
     """
 
     state: str
@@ -51,12 +55,15 @@ class Wishes:
     task_files: tuple[tuple[str, str], ...]
     uid_base: int | None
     preload: tuple[str, ...]
+    network: str = "proxy"
 
 
 def make_sandbox(
-    reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes
+    reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes, gateway: Gateway
 ) -> Sandbox:
     """Find out what this system gives, and make the sandbox.
+
+    Its tasks' ways out, where they may have any, are the gateway's.
 
     Raises:
         TooLittleIsolation: it gives less than is asked for.
@@ -72,11 +79,10 @@ def make_sandbox(
     plan = JailPlan(interpreters, folder, uid_base(wishes), wishes.preload)
     found, base = probe(plan)
     level = choose(found, wishes.least, wishes.isolation)
-    if level == FULL:
-        meters = Meters(reactor, base, Instance(wishes.state))
-        return JailSandbox(reactor, wishes.slots, jobs, plan, meters)
-    if level == NAMESPACES:
-        return JailSandbox(reactor, wishes.slots, jobs, plan)
+    if level in (FULL, NAMESPACES):
+        ways = way_of(wishes.network, level, gateway)
+        meters = Meters(reactor, base, Instance(wishes.state)) if level == FULL else None
+        return JailSandbox(reactor, wishes.slots, jobs, plan, meters, ways)
     _tell(found)
     return _plain(reactor, jobs, account, wishes)
 
@@ -96,6 +102,20 @@ def uid_base(wishes: Wishes) -> int | None:
     return base
 
 
+def way_of(network: str, level: str, gateway: Gateway) -> Gateway | None:
+    """Give the gateway where jailed tasks may use it.
+
+    Raises:
+        UsageError: they are to have the machine's own network.
+    """
+    if network == HOST:
+        raise UsageError(
+            f"--network host is not supported at level {level}: a jail's network is its own;"
+            " --network proxy with --network-allow opens what tasks need"
+        )
+    return gateway if network == PROXY else None
+
+
 def subordinate() -> list[tuple[str, int, int]]:
     """Read who has which uids by /etc/subuid: (name, first, count)."""
     found = []
@@ -113,7 +133,10 @@ def subordinate() -> list[tuple[str, int, int]]:
 
 def _plain(reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes) -> PlainSandbox:
     interpreters = find_interpreters(list(wishes.python), account)
-    return PlainSandbox(reactor, wishes.slots, jobs, interpreters, account, wishes.task_files)
+    return PlainSandbox(
+        reactor, wishes.slots, jobs, interpreters, account, wishes.task_files,
+        network=wishes.network != "none",
+    )  # fmt: skip
 
 
 def _tell(found: Probe) -> None:

@@ -19,6 +19,7 @@ class Job:
     Attributes:
         format: What its output must be; the executor sees to that.
         lease: Seconds after which the slot itself ends it, unless its lease is renewed.
+        network: Whether it may reach the network.
     """
 
     attempt: str
@@ -30,6 +31,7 @@ class Job:
     limits: Limits
     lease: float
     format: Format | None = None
+    network: bool = False
 
 
 @frozen
@@ -114,10 +116,12 @@ class Sandbox(Protocol):
     Attributes:
         isolation: The level that was proven at start: full, namespaces, restricted or none.
         runtimes: The names of the languages that it can run.
+        network: Whether jobs may ask for the network.
     """
 
     isolation: str
     runtimes: tuple[str, ...]
+    network: bool
 
     def start(self) -> None:
         """Make the slots ready."""

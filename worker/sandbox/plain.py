@@ -88,7 +88,11 @@ class PlainHelper(ProcessProtocol):
 
 
 class PlainSandbox:
-    """Runs jobs as ordinary processes, one in each slot."""
+    """Runs jobs as ordinary processes, one in each slot.
+
+    Attributes:
+        network: Whether jobs may ask for the network. Any job has the machine's, asked for or not.
+    """
 
     isolation = "none"
 
@@ -100,7 +104,9 @@ class PlainSandbox:
         interpreters: tuple[Interpreter, ...],
         account: Account | None,
         task_files: tuple[tuple[str, str], ...],
+        network: bool = True,
     ) -> None:
+        self.network = network
         self.runtimes = tuple(each.name for each in interpreters)
         self.pool = SlotPool(reactor, slots, self._slot, self._after)
         self._reactor = reactor

@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
     from runyard.worker.sandbox import inspecting
     from runyard.worker.sandbox.jail import order as orders
-    from runyard.worker.sandbox.jail import packets, rehearsal
+    from runyard.worker.sandbox.jail import packets, rehearsal, wayout
     from runyard.worker.sandbox.kernel import capabilities, landlock, policy, seccomp, syscalls
 else:
     import inspecting
     import order as orders
     import packets
     import rehearsal
+    import wayout
     from kernel import capabilities, landlock, policy, seccomp, syscalls
 
 MOST_DESCRIPTORS = 4096
@@ -46,8 +47,7 @@ def become(channel: Any, keeper: Any, proc: int, settings: Any) -> None:
         received = wait(channel)
         if received is None:
             os._exit(0)
-        channel.close()
-        begin(received, keeper, settings)
+        begin(received, channel, keeper, settings)
     except BaseException as error:  # noqa: BLE001 (told to the keeper, or to nobody)
         text = f"no {type(error).__name__}: {error}"[:500]
         try:
@@ -100,9 +100,12 @@ def wait(channel: Any) -> list[int] | None:
             os.close(descriptor)
 
 
-def begin(descriptors: list[int], keeper: Any, settings: Any) -> None:
+def begin(descriptors: list[int], channel: Any, keeper: Any, settings: Any) -> None:
     """Take a task's limits, program, streams, arguments and variables."""
     order = orders.unpack(read_all(descriptors[0]))
+    if order.network:
+        order.env[:0] = wayout.make(channel)  # first: a variable of the task's own comes after
+    channel.close()
     spent = time.process_time()
     keeper.send(b"go %r %r %d %r" % (order.wall_s, order.lease_s, order.disk_bytes, spent))
     if order.disk_bytes != settings.disk_bytes:
@@ -120,17 +123,20 @@ def begin(descriptors: list[int], keeper: Any, settings: Any) -> None:
         resource.setrlimit(number, (soft, hard))
     if order.exec_argv:
         os.execve(order.exec_argv[0], order.exec_argv, variables(order.env))  # noqa: S606
-    wanted = variables(order.env)
+    present(variables(order.env), [os.fsdecode(each) for each in order.args])
+    inspecting.begin()
+
+
+def present(wanted: dict[bytes, bytes], arguments: list[str]) -> None:
+    """Have this interpreter look as one that was started with these variables and arguments."""
     for name in os.environb.keys() - wanted.keys():
         del os.environb[name]
     for name, value in wanted.items():
         if os.environb.get(name) != value:
             os.environb[name] = value
-    arguments = [os.fsdecode(each) for each in order.args]
     sys.argv[1:] = arguments
     if hasattr(sys, "orig_argv"):
         sys.orig_argv += arguments
-    inspecting.begin()
 
 
 def variables(texts: list[bytes]) -> dict[bytes, bytes]:

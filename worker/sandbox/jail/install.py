@@ -25,6 +25,8 @@ ZYGOTE_FILES = {
     "rehearsal.py": "jail/rehearsal.py",
     "order.py": "jail/order.py",
     "packets.py": "jail/packets.py",
+    "wayout.py": "jail/wayout.py",
+    "environment.py": "../network/environment.py",
     "inspecting.py": "inspecting.py",
     "valuing.py": "valuing.py",
     "describing.py": "describing.py",
