@@ -37,6 +37,4 @@ def met_by(
     if set(BUILTIN) <= set(formats):
         kinds += [BUILT_IN, *(name for name in formats if name not in BUILTIN)]
     ways = (False, True) if network else (False,)
-    return tuple(
-        Need(runtime, kind, way) for runtime in runtimes for kind in kinds for way in ways
-    )
+    return tuple(Need(runtime, kind, way) for runtime in runtimes for kind in kinds for way in ways)

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 
 from runyard.protocols.limits import Limits
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.network.gateway import Gateway
 from runyard.worker.sandbox.cgroups import finding
 from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Ending, Job
@@ -45,14 +46,18 @@ class Slots:
     sandbox: Any
 
     def __init__(
-        self, state: Path, task_files: tuple[tuple[str, str], ...] = (), level: str = NONE
+        self,
+        state: Path,
+        task_files: tuple[tuple[str, str], ...] = (),
+        level: str = NONE,
+        gateway: Gateway | None = None,
     ) -> None:
         self.jobs = JobsFolder(reactor, state)
         self.jobs.make()
         if level == NONE:
             self.sandbox = PlainSandbox(reactor, 2, self.jobs, INTERPRETERS, ACCOUNT, task_files)
         else:
-            self.sandbox = jails(state, self.jobs, level)
+            self.sandbox = jails(state, self.jobs, level, gateway=gateway)
         self.sandbox.start()
 
     def start(
@@ -80,13 +85,20 @@ def is_helper(process: psutil.Process) -> bool:
         return False
 
 
-def jails(state: Path, jobs: JobsFolder, level: str, task_files: str | None = None) -> JailSandbox:
+def jails(
+    state: Path,
+    jobs: JobsFolder,
+    level: str,
+    task_files: str | None = None,
+    gateway: Gateway | None = None,
+) -> JailSandbox:
     plan = JailPlan(INTERPRETERS, task_files, 0x6F000000 if ROOT else None)
     if level == NAMESPACES:
-        return JailSandbox(reactor, 2, jobs, plan)
+        return JailSandbox(reactor, 2, jobs, plan, None, gateway)
     base, _ = finding.look()
     base, _ = finding.prepare(base, [os.getpid()])
-    return JailSandbox(reactor, 2, jobs, plan, Meters(reactor, base, Instance(str(state))))
+    meters = Meters(reactor, base, Instance(str(state)))
+    return JailSandbox(reactor, 2, jobs, plan, meters, gateway)
 
 
 def marked(marker: str) -> list[int]:
