@@ -86,7 +86,8 @@ def site() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def open_folder() -> Iterator[Path]:
     """Make a folder that every user may enter: tasks of a worker that is root run as nobody."""
-    path = Path(tempfile.mkdtemp(prefix="runyard-test-"))
+    # Not in /tmp: jailed tasks have one of their own.
+    path = Path(tempfile.mkdtemp(prefix="runyard-test-", dir="/var/tmp"))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)

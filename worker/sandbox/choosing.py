@@ -14,13 +14,14 @@ from runyard.worker.network.gateway import Gateway
 from runyard.worker.sandbox.cleanup import clean_up
 from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Sandbox
+from runyard.worker.sandbox.jail.layout import hidden
 from runyard.worker.sandbox.jail.making import JailPlan
 from runyard.worker.sandbox.jail.metering import Meters
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
 from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, Probe, choose
 from runyard.worker.sandbox.plain import PlainSandbox
 from runyard.worker.sandbox.probing import probe
-from runyard.worker.sandbox.runtimes import Account, find_interpreters
+from runyard.worker.sandbox.runtimes import Account, RuntimeUnusable, find_interpreters
 
 UID_BASE = 0x70000000
 UIDS_A_WORKER = 1024
@@ -80,6 +81,9 @@ def make_sandbox(
     found, base = probe(plan)
     level = choose(found, wishes.least, wishes.isolation)
     if level in (FULL, NAMESPACES):
+        unseen = hidden(interpreters)
+        if unseen is not None:
+            raise RuntimeUnusable(unseen)
         ways = way_of(wishes.network, level, gateway)
         meters = Meters(reactor, base, Instance(wishes.state)) if level == FULL else None
         return JailSandbox(reactor, wishes.slots, jobs, plan, meters, ways)
