@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from runyard.protocols.limits import RANGES
+from runyard.protocols.tasks import Outcome
 from runyard.sched.models import ExecuteOptions, ExecuteRequest
 
 Schema = dict[str, Any]
@@ -73,7 +74,7 @@ TASK_KEYS = [
     "finished_at",
 ]
 STATES = ("pending", "running", "finish")
-OUTCOMES = (None, "success", "runtime_error", "cancelled", "network_fail", "internal_fail")
+OUTCOMES = (None, *(str(outcome) for outcome in Outcome))
 EVERYWHERE = {
     "Cache-Control": {"required": True, "schema": {"const": "no-store"}},
     "X-Content-Type-Options": {"required": True, "schema": {"const": "nosniff"}},

@@ -108,7 +108,7 @@ def test_denied_and_conditional_names_do_not_meet() -> None:
     assert not conditional & policy.DENIED
     assert set(policy.NAMESPACED.rules) == conditional | policy.DENIED
     assert set(policy.NAMESPACED.rules) <= set(syscalls.NUMBERS)
-    more = {*restricted.SESSIONS, *restricted.SHARED_MEMORY, *restricted.ON_ITSELF}
+    more = {*restricted.SESSIONS, *restricted.SHARED_MEMORY, *policy.ON_A_PROCESS}
     assert not (more | set(restricted.OWNERSHIP)) & policy.DENIED
 
 
@@ -230,3 +230,24 @@ def test_what_does_not_fit_is_an_error() -> None:
         bpf.if_one_of((1,), bpf.result(0), long)
     with pytest.raises(ValueError, match="5000 instructions, 4096"):
         bpf.encode(bpf.result(0) * 5000)
+
+
+SPARING = [
+    ("prlimit64", (0,), "allow"),
+    ("prlimit64", (2,), "allow"),
+    ("prlimit64", (1,), "EPERM"),
+    ("sched_setaffinity", (1,), "EPERM"),
+    ("setpriority", (0, 0), "allow"),
+    ("setpriority", (0, 1), "EPERM"),
+    ("setpriority", (1, 1), "allow"),
+    ("setpriority", (2, 0), "EPERM"),
+    ("ioprio_set", (1, 1), "EPERM"),
+]
+
+
+@pytest.mark.parametrize("machine", syscalls.MACHINES)
+@pytest.mark.parametrize(("call", "arguments", "expected"), SPARING)
+def test_the_keeper_is_spared(
+    machine: str, call: str, arguments: tuple[int, ...], expected: str
+) -> None:
+    assert ask("namespaced", machine, call, *arguments) == expected

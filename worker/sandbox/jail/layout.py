@@ -22,7 +22,6 @@ FILES = {
     "/etc/passwd": f"task:x:{INSIDE}:{INSIDE}::/task:/bin/sh\n",
     "/etc/group": f"task:x:{INSIDE}:\n",
     "/etc/hosts": "127.0.0.1 localhost task\n::1 localhost\n",
-    "/etc/hostname": "task\n",
     "/etc/resolv.conf": "",
 }
 

@@ -94,10 +94,25 @@ def never(at: int, *values: int) -> bpf.Block:
     return bpf.argument(at, bpf.if_one_of(values, _EPERM, ALLOW))
 
 
+def _spares_keeper(process: int, user: int) -> bpf.Block:
+    """Allow (kind, id) but for the keeper, and for all of a user, of whom it is one."""
+    named = bpf.if_one_of((process,), never(1, KEEPER), ALLOW)
+    return bpf.argument(0, bpf.if_one_of((user,), _EPERM, named))
+
+
 def _upper_layers() -> bpf.Block:
     """Refuse TCP_ULP: kernel TLS and its like, which programs do without where they are not."""
     name = bpf.argument(2, bpf.if_one_of((TCP_ULP,), refuse(errno.ENOPROTOOPT), ALLOW))
     return bpf.argument(1, bpf.if_one_of((IPPROTO_TCP,), name, ALLOW))
+
+
+KEEPER = 1
+"""The pid of whoever holds a task's limits, in the task's own namespace."""
+PRIO_PROCESS, PRIO_USER = 0, 2  # uapi linux/resource.h
+IOPRIO_WHO_PROCESS, IOPRIO_WHO_USER = 1, 3  # uapi linux/ioprio.h
+_ON_A_PROCESS = "prlimit64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler"
+ON_A_PROCESS = tuple(_ON_A_PROCESS.split())
+"""Calls on a pid that a process of the same uid has to bear."""
 
 
 class Policy:
@@ -126,6 +141,10 @@ NAMESPACED = Policy(
         "socketpair": bpf.argument(0, bpf.if_one_of((AF_UNIX,), ALLOW, _NO_FAMILY)),
         "setsockopt": _upper_layers(),
         "personality": only(0, 0, 0xFFFFFFFF),  # PER_LINUX, and the question
+        # The keeper is of the task's uid: an RLIMIT_CPU of 0 would kill it.
+        **dict.fromkeys(ON_A_PROCESS, never(0, KEEPER)),
+        "setpriority": _spares_keeper(PRIO_PROCESS, PRIO_USER),
+        "ioprio_set": _spares_keeper(IOPRIO_WHO_PROCESS, IOPRIO_WHO_USER),
         "mknod": _device(1),
         "mknodat": _device(2),
     }

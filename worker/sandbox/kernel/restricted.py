@@ -17,8 +17,6 @@ else:
     from kernel import bpf, policy
 
 _EPERM = policy.refuse(errno.EPERM)
-PRIO_PROCESS, IOPRIO_WHO_PROCESS = 0, 1  # uapi linux/resource.h, linux/ioprio.h
-
 SESSIONS = ("setsid", "setpgid")
 """The task's end is a kill of its process group, which nothing may leave."""
 
@@ -28,10 +26,6 @@ _SHARED_MEMORY = (
 )
 SHARED_MEMORY = tuple(_SHARED_MEMORY.split())
 """What outlives a task, and what other tasks and daemons could be reached by."""
-
-_ON_ITSELF = "prlimit64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler"
-ON_ITSELF = tuple(_ON_ITSELF.split())
-"""Calls on a pid that a worker of the same uid would have to bear: an RLIMIT_CPU of 0 kills it."""
 
 OWNERSHIP = ("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "fchownat", "lchown")
 """Landlock does not hold these: an owner can take its own files away from itself by them."""
@@ -49,9 +43,9 @@ def restricted(*, own_pid: int | None = None, owns_files: bool = False) -> polic
     ours = policy.NAMESPACED.with_rules(
         {
             **dict.fromkeys((*SESSIONS, *SHARED_MEMORY), _EPERM),
-            **{name: policy.only(0, 0) for name in ON_ITSELF},
-            "setpriority": _only_itself(PRIO_PROCESS),
-            "ioprio_set": _only_itself(IOPRIO_WHO_PROCESS),
+            **{name: policy.only(0, 0) for name in policy.ON_A_PROCESS},
+            "setpriority": _only_itself(policy.PRIO_PROCESS),
+            "ioprio_set": _only_itself(policy.IOPRIO_WHO_PROCESS),
             "socket": policy.sockets(internet=False),
         }
     )
