@@ -103,8 +103,7 @@ def wait(channel: Any) -> list[int] | None:
 def begin(descriptors: list[int], channel: Any, keeper: Any, settings: Any) -> None:
     """Take a task's limits, program, streams, arguments and variables."""
     order = orders.unpack(read_all(descriptors[0]))
-    if order.network:
-        order.env[:0] = wayout.make(channel)  # first: a variable of the task's own comes after
+    wayout.make(channel, order)
     channel.close()
     spent = time.process_time()
     keeper.send(b"go %r %r %d %r" % (order.wall_s, order.lease_s, order.disk_bytes, spent))
@@ -123,20 +122,17 @@ def begin(descriptors: list[int], channel: Any, keeper: Any, settings: Any) -> N
         resource.setrlimit(number, (soft, hard))
     if order.exec_argv:
         os.execve(order.exec_argv[0], order.exec_argv, variables(order.env))  # noqa: S606
-    present(variables(order.env), [os.fsdecode(each) for each in order.args])
-    inspecting.begin()
-
-
-def present(wanted: dict[bytes, bytes], arguments: list[str]) -> None:
-    """Have this interpreter look as one that was started with these variables and arguments."""
+    wanted = variables(order.env)
     for name in os.environb.keys() - wanted.keys():
         del os.environb[name]
     for name, value in wanted.items():
         if os.environb.get(name) != value:
             os.environb[name] = value
+    arguments = [os.fsdecode(each) for each in order.args]
     sys.argv[1:] = arguments
     if hasattr(sys, "orig_argv"):
         sys.orig_argv += arguments
+    inspecting.begin()
 
 
 def variables(texts: list[bytes]) -> dict[bytes, bytes]:

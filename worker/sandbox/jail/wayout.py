@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.network import environment
+    from runyard.worker.sandbox.jail import order as orders
     from runyard.worker.sandbox.jail import packets
 else:
     import environment
@@ -23,12 +24,14 @@ HOST = "127.0.0.1"
 BACKLOG = 64
 
 
-def make(channel: Any) -> list[bytes]:
-    """Make it, and hand it to the worker; give ``NAME=VALUE`` of the variables that tell of it.
+def make(channel: Any, order: orders.Order) -> None:
+    """Make it where the order says so: hand it to the worker, add the variables that tell of it.
 
     Raises:
         OSError: there is no room for it, or the worker is gone.
     """
+    if not order.network:
+        return
     listening = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     try:
         listening.bind((HOST, 0))
@@ -40,4 +43,6 @@ def make(channel: Any) -> list[bytes]:
         )
     finally:
         listening.close()
-    return [f"{name}={value}".encode() for name, value in environment.environment(port).items()]
+    told = environment.environment(port).items()
+    # First: a variable that the task has set itself comes after, and stands.
+    order.env[:0] = [f"{name}={value}".encode() for name, value in told]
