@@ -106,6 +106,7 @@ def test_a_task_that_does_not_ask_reaches_nothing_where_there_is_a_jail(
     assert said(document).startswith("nothing: " if jailed else "reached")
 
 
+@pytest.mark.slow
 def test_a_name_is_resolved_by_the_worker(
     tmp_path_factory: pytest.TempPathFactory, sites: tuple[int, int]
 ) -> None:
@@ -130,6 +131,7 @@ def test_a_name_is_resolved_by_the_worker(
             thread.join()
 
 
+@pytest.mark.slow
 def test_where_the_operator_gives_none_asking_is_refused(tmp_path: Any) -> None:
     with system(tmp_path, "--network=none", "--slots=1") as running:
         document = {"code": "print(1)", "network": True}
