@@ -200,7 +200,7 @@ class Slot:
         self.abandon()
 
     def _packet(self, packet: dict[str, Any]) -> None:
-        descriptors = packet.pop("descriptors")
+        descriptors = packet.pop("descriptors", [])
         try:
             if "listens" in packet:
                 self._serve(descriptors)
