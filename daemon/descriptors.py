@@ -11,8 +11,10 @@ class TooFewDescriptors(Exception):
     """The system allows fewer open files than the options need; the text says how many."""
 
 
-def make_room(connections: int) -> None:
+def make_room(connections: int, what: str, instead: str) -> None:
     """Raise this process's limit of open files to what so many connections need.
+
+    `what` names the option that wants them, `instead` what to do for fewer.
 
     Raises:
         TooFewDescriptors: the hard limit is below that.
@@ -23,7 +25,7 @@ def make_room(connections: int) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise TooFewDescriptors(
-            f"{needed} open files are needed for --max-connections on two ports, the system allows"
-            f" {hard}: raise its limit (ulimit -n) or allow fewer connections"
+            f"{needed} open files are needed for {what}, the system allows"
+            f" {hard}: raise its limit (ulimit -n) or {instead}"
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

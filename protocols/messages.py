@@ -43,6 +43,7 @@ class Hello(Message):
     """Worker, first: who it is and what it offers. `boot` is new at each start of the process.
 
     `files` says that it takes tasks with files.
+    `network` says that its tasks may have a way to the network.
     """
 
     verb: ClassVar[str] = "Hello"
@@ -55,6 +56,7 @@ class Hello(Message):
     runtimes: list[str] = listed(str, 64)
     formats: list[str] = listed(str, 64)
     files: bool = flag()
+    network: bool = flag()
 
 
 @frozen(kw_only=True)
@@ -86,6 +88,7 @@ class Run(Message):
     `beat` the last of the worker's Pings that the controller has seen: a Run that was under way for
     longer than its lease is refused, since the controller may have given it up. `format` names what
     its output must be, empty for anything; `schema` is the JSON Schema that came with the request.
+    `network` lets it reach the network.
     Payloads: the code, its stdin, its arguments and its variables (`NAME=VALUE`), each of the last
     two as texts that end with NUL, as execve takes them: JSON would need up to six times the room;
     then its files, packed as files.py says. `fresh` asks for an interpreter that starts anew,
@@ -102,6 +105,7 @@ class Run(Message):
     schema: str = text(REQUEST_SCHEMA_BYTES, default="")
     fresh: bool = flag()
     collect: bool = flag()
+    network: bool = flag()
     code: bytes = payload(CODE_BYTES)
     stdin: bytes = payload(STDIN_BYTES)
     args: bytes = payload(ARGS_ENV_BYTES)

@@ -106,6 +106,7 @@ class Task:
         format: What its output must be; None for anything.
         files: What is put beside its program.
         fresh: Whether its interpreter starts anew for it.
+        network: Whether it may reach the network, as far as its worker lets it.
     """
 
     id: str
@@ -124,6 +125,7 @@ class Task:
     format: Format | None = None
     files: tuple[File, ...] = ()
     fresh: bool = False
+    network: bool = False
 
     def kept(self) -> Task:
         """Give the task as one that runs on when nobody waits for it any more."""

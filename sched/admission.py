@@ -24,11 +24,21 @@ ENCODINGS: tuple[Encoding, ...] = ("auto", "once", "twice")
 
 @frozen
 class Policy:
-    """What this server takes now: its workers' runtimes and formats, its operator's limits."""
+    """What this server takes now.
+
+    Attributes:
+        runtimes: Its workers'.
+        formats: Its workers'.
+        limits: Its operator's.
+        network: Whether a worker has a way to the network for tasks.
+        network_default: Whether a task that does not say gets it.
+    """
 
     runtimes: frozenset[str]
     formats: tuple[str, ...] = BUILTIN
     limits: LimitPolicy = field(factory=LimitPolicy)
+    network: bool = True
+    network_default: bool = False
 
 
 @frozen
@@ -94,6 +104,13 @@ def _format(value: Any, policy: Policy) -> Format | None:
         raise malformed(error.field, error.got, error.allowed) from None
 
 
+def _network(asked: bool | None, policy: Policy) -> bool:
+    wanted = policy.network_default if asked is None else asked
+    if wanted and not policy.network:
+        raise malformed("network", True, "false: no worker here has a way out for tasks")
+    return wanted
+
+
 def _retry(request: ExecuteRequest) -> RetryPolicy | None:
     asked = request.retry
     return None if asked is None else RetryPolicy(asked.max, frozenset(asked.on), asked.backoff)
@@ -124,6 +141,7 @@ def _admit(code: bytes, options: ExecuteOptions, more: dict[str, Any], policy: P
         name=options.name,
         format=_format(options.format, policy),
         fresh=options.fresh,
+        network=_network(options.network, policy),
         keep_on_disconnect=options.on_disconnect == "continue" or not options.wait,
         **more,
     )

@@ -46,6 +46,8 @@ def shortage(need: Need, workers: Iterable[Worker], unreachable: Mapping[str, st
         what += f" and the format {need.format!r}"
     if need.files:
         what += " and take files"
+    if need.network:
+        what += " and a way to the network"
     states = Counter(_trouble(each) for each in fit)
     parts = [f"{count} {state}" for state, count in sorted(states.items())]
     text = f"{len(fit)} of {len(linked)} linked workers have {what}"

@@ -32,6 +32,7 @@ def worker_document(worker: Worker, ahead: float) -> dict[str, Any]:
         "isolation": worker.isolation,
         "runtimes": list(worker.runtimes),
         "formats": list(worker.formats),
+        "network": worker.network,
     }
 
 

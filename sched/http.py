@@ -77,6 +77,7 @@ class Api:
         max_wait: float = 300.0,
         confirm: float = 5.0,
         limits: LimitPolicy | None = None,
+        network_default: bool = False,
     ) -> None:
         self._clock = clock
         self._pool = pool
@@ -89,6 +90,7 @@ class Api:
         self._max_wait = max_wait
         self._confirm = confirm
         self._limits = limits or LimitPolicy()
+        self._network_default = network_default
 
     @app.route("/execute", methods=["GET", "POST"])
     async def execute(self, request: BoundedRequest) -> bytes:
@@ -227,15 +229,15 @@ class Api:
 
     async def _admit(self, request: BoundedRequest) -> Admitted:
         runtimes = frozenset(self._roster.runtimes_seen) or KNOWN_RUNTIMES
-        policy = Policy(runtimes, self._formats(), self._limits)
+        network = self._roster.network_seen or not self._roster.runtimes_seen
+        default = self._network_default
+        policy = Policy(runtimes, self._formats(), self._limits, network, default)
         query = request.query
         if request.method == b"GET":
             return await self._maybe_in_thread(len(query), admit_query, query, policy)
         body: bytes = request.content.getvalue()  # no copy
-        media = request.getHeader("content-type")
-        return await self._maybe_in_thread(
-            len(body) + len(query), admit_body, body, media, query, policy
-        )
+        size, media = len(body) + len(query), request.getHeader("content-type")
+        return await self._maybe_in_thread(size, admit_body, body, media, query, policy)
 
     def _formats(self) -> tuple[str, ...]:
         own = sorted(self._roster.formats_seen - set(BUILTIN))

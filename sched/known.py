@@ -73,7 +73,7 @@ class KnownWorkers:
         session = WorkerSession(self._clock, hello.boot, self._leases)
         worker = Worker(
             hello.name, hello.boot, address, hello.slots, hello.isolation,
-            tuple(hello.runtimes), session, tuple(hello.formats), hello.files,
+            tuple(hello.runtimes), session, tuple(hello.formats), hello.files, hello.network,
         )  # fmt: skip
         self._forget_idle()
         self._by_name[hello.name] = _Known(address, session, worker)

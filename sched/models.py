@@ -13,7 +13,7 @@ from runyard.protocols.tasks import RETRIABLE
 
 LANGUAGE = r"^[a-z0-9][a-z0-9_.+-]{0,31}(:[a-z0-9][a-z0-9_.-]{0,31})?$"
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
-NOT_YET = frozenset({"network", "expires_in", "callback_url"})
+NOT_YET = frozenset({"expires_in", "callback_url"})
 
 
 def _encodable(text: str) -> str:
@@ -114,6 +114,7 @@ class ExecuteOptions(BaseModel):
     priority: Annotated[int, Field(ge=-100, le=100), WHOLE] = 0
     name: ShortText | None = None
     format: Any = None
+    network: bool | None = None
     on_disconnect: Literal["cancel", "continue"] = "cancel"
     wait: bool = True
     fresh: bool = False

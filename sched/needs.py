@@ -14,28 +14,33 @@ BUILT_IN = "*"
 
 
 class Need(NamedTuple):
-    """A runtime, a format (none, a built-in one, or an operator's by its name), files or none."""
+    """A runtime; a format: none, a built-in one, or an operator's by its name; files; a way out."""
 
     runtime: str
     format: str = ""
     files: bool = False
+    network: bool = False
 
 
 def need_of(task: Task) -> Need:
     """Give what a task needs."""
     wanted, files = task.format, bool(task.files)
     if wanted is None:
-        return Need(task.language, files=files)
+        return Need(task.language, files=files, network=task.network)
     built_in = wanted.name in BUILTIN or wanted.name == SCHEMA
-    return Need(task.language, BUILT_IN if built_in else wanted.name, files)
+    return Need(task.language, BUILT_IN if built_in else wanted.name, files, task.network)
 
 
 def met_by(
-    runtimes: Sequence[str], formats: Sequence[str], *, files: bool = False
+    runtimes: Sequence[str],
+    formats: Sequence[str],
+    *,
+    files: bool = False,
+    network: bool = False,
 ) -> tuple[Need, ...]:
-    """Give every need that a worker meets; `files` says that it takes tasks with files."""
+    """Give every need that a worker meets; what it has more than is asked for is no hindrance."""
     kinds = [""]
     if set(BUILTIN) <= set(formats):
         kinds += [BUILT_IN, *(name for name in formats if name not in BUILTIN)]
-    given = (False, True) if files else (False,)
-    return tuple(Need(*each) for each in product(runtimes, kinds, given))
+    given, ways = ((False, True) if each else (False,) for each in (files, network))
+    return tuple(Need(*each) for each in product(runtimes, kinds, given, ways))

@@ -30,6 +30,7 @@ class Options(OneLineOptions):
         ["min-isolation", None, None, "The least isolation of the local workers' tasks."],
         ["isolation", None, None, "Their isolation [the best that this system gives]."],
         ["preload", None, None, "Modules, with commas, that tasks find imported already."],
+        ["network", None, None, "What their tasks may ask for: proxy or none [proxy]."],
         ["task-files", None, None, "A folder whose files tasks find beside their own."],
         ["formats", None, None, "A folder of JSON Schemas, each NAME.json a format."],
         ["max-queue", None, 10000, "How many tasks may wait.", whole("max-queue", 1, 10_000_000)],
@@ -68,6 +69,7 @@ class Options(OneLineOptions):
     ]  # fmt: skip
     optFlags = [
         ["allow-unsandboxed", None, "Let the local workers run tasks with isolation 'none'."],
+        ["network-default", None, "Tasks that do not say get the network."],
         ["allow-anonymous", None, "Listen beyond this machine without API keys."],
         ["banner", None, "Tell on standard output where to go, once the first worker is there."],
     ]
@@ -75,6 +77,7 @@ class Options(OneLineOptions):
     def __init__(self) -> None:
         super().__init__()
         self["python"] = []
+        self["network-allow"] = []
         self["worker"] = []
         self["host-name"] = []
         self["allow-origin"] = []
@@ -101,6 +104,10 @@ class Options(OneLineOptions):
     def opt_python(self, value: str) -> None:
         """[NAME=]PATH: an interpreter of the local workers; repeatable."""
         self["python"].append(value)
+
+    def opt_network_allow(self, value: str) -> None:
+        """HOST:PORT or CIDR[:PORT] that tasks of the local workers may reach; repeatable."""
+        self["network-allow"].append(value)
 
     def opt_worker(self, value: str) -> None:
         """A worker's address: unix:PATH, tcp:HOST:PORT or tls:HOST:PORT; repeatable."""

@@ -71,6 +71,7 @@ class Worker:
     link: Runner
     formats: tuple[str, ...] = ()
     files: bool = False
+    network: bool = False
     draining: bool = False
     running: set[str] = field(factory=set)
     quarantined: set[str] = field(factory=set)
@@ -82,7 +83,7 @@ class Worker:
     @property
     def meets(self) -> tuple[Need, ...]:
         """Every need of a task that it meets."""
-        return met_by(self.runtimes, self.formats, files=self.files)
+        return met_by(self.runtimes, self.formats, files=self.files, network=self.network)
 
     @property
     def state(self) -> str:
@@ -141,6 +142,7 @@ class Roster:
         self.unreachable: dict[str, str] = {}
         """Addresses that have no link just now, and why."""
         self.formats_seen: set[str] = set()
+        self.network_seen = False
         self._free: dict[Need, dict[str, Worker]] = {}
         self._healths: OrderedDict[str, Health] = OrderedDict()
 
@@ -161,6 +163,7 @@ class Roster:
             self._healths.popitem(last=False)
         self.runtimes_seen.update(worker.runtimes)
         self.formats_seen.update(worker.formats)
+        self.network_seen = self.network_seen or worker.network
         self._hosts[worker.name] = host_of(worker.address)
         self.joined(worker)
         self.refresh(worker)

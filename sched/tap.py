@@ -57,7 +57,8 @@ def makeService(options: Options) -> MultiService:
 
 
 def _build(reactor: Any, options: Options) -> MultiService:
-    make_room(2 * options["max-connections"])
+    wanted = "--max-connections on two ports"
+    make_room(2 * options["max-connections"], wanted, "allow fewer connections")
     state = Path(options["state"]).absolute()
     held = HeldFolder(state, "scheduler")
     reactor.addSystemEventTrigger("after", "shutdown", held.release)
@@ -87,7 +88,7 @@ def _build(reactor: Any, options: Options) -> MultiService:
         api = Api(
             reactor, pool, tickets, backlog, roster, dispatcher,
             debug=debug, max_wait=options["max-wait"], confirm=options["confirm"],
-            limits=options["limit"],
+            limits=options["limit"], network_default=bool(options["network-default"]),
         )  # fmt: skip
         return BoundedSite(api.app.resource(), reactor, _web_limits(options), gate)
 
@@ -177,10 +178,11 @@ def _worker_options(options: Options) -> list[str]:
         passed.append(f"--formats={Path(options['formats']).absolute()}")
     passed += [
         f"--{name}={options[name]}"
-        for name in ("min-isolation", "isolation", "preload")
+        for name in ("min-isolation", "isolation", "preload", "network")
         if options[name] is not None
     ]
     passed += [f"--python={value}" for value in options["python"]]
+    passed += [f"--network-allow={rule}" for rule in options["network-allow"]]
     if options["allow-unsandboxed"]:
         passed.append("--allow-unsandboxed")
     return passed

@@ -31,6 +31,7 @@ def run_of(attempt: str, task: Task, lease: float, beat: int) -> Run:
         schema=(task.format.schema or "") if task.format is not None else "",
         fresh=task.fresh,
         collect=True,
+        network=task.network,
         code=task.code,
         stdin=task.stdin,
         files=pack(task.files),

@@ -146,6 +146,8 @@ class Executor:
             raise Refused(f"no runtime {job.language!r} here")
         if job.format is not None and (self.formats is None or not self.formats.knows(job.format)):
             raise Refused(f"no format {job.format.name!r} here")
+        if job.network and not self.sandbox.network:
+            raise Refused("no way to the network here")
 
     def _over(self, execution: Execution) -> None:
         """Its time is over: have it tell what it is doing, then end it.

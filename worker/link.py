@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory
@@ -79,7 +80,7 @@ class ControllerLink(MessageReceiver):
             versions=list(VERSIONS), name=identity.name, boot=identity.boot, slots=executor.slots,
             isolation=executor.sandbox.isolation, runtimes=list(executor.sandbox.runtimes),
             formats=executor.formats.names if executor.formats is not None else [],
-            nonce=self._nonce, files=True,
+            network=executor.sandbox.network, nonce=self._nonce, files=True,
         )  # fmt: skip
         self.send(hello)
 
@@ -220,6 +221,12 @@ class WorkerFactory(Factory):
         link = ControllerLink(self)
         self.links.add(link)
         return link
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The IP addresses of the controllers that are linked."""
+        peers = (link.transport.getPeer() for link in self._proven if link.transport is not None)
+        return frozenset(p.host for p in peers if isinstance(p, (IPv4Address, IPv6Address)))
 
     @property
     def unproven(self) -> int:

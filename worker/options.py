@@ -9,6 +9,8 @@ import socket
 from twisted.python import usage
 
 from runyard.daemon.options import OneLineOptions, seconds, whole
+from runyard.worker.network.policy import parse_allow
+from runyard.worker.sandbox.choosing import NETWORKS, PROXY
 from runyard.worker.sandbox.levels import LEVELS, NAMESPACES, NONE, RESTRICTED
 from runyard.worker.sandbox.runtimes import parse_option
 
@@ -34,6 +36,7 @@ class Options(OneLineOptions):
         ["uid-base", None, None, "As root: the first of the slots' uids [some that nobody has].",
          whole("uid-base", 1000, 2**31 - 2048)],
         ["preload", None, "", "Modules, with commas, that tasks find imported already."],
+        ["network", None, PROXY, "What tasks may ask for: none, proxy, or host (isolation none)."],
         ["task-files", None, None, "A folder whose files tasks find beside their own."],
         ["formats", None, None, "A folder of JSON Schemas, each NAME.json a format."],
         ["controller-key", None, None, "The scheduler's public key [keys/ in the state folder]."],
@@ -56,6 +59,7 @@ class Options(OneLineOptions):
     def __init__(self) -> None:
         super().__init__()
         self["python"] = []
+        self["network-allow"] = ()
 
     def opt_python(self, value: str) -> None:
         """[NAME=]PATH: an interpreter for tasks, as 'python' or 'python:NAME'; repeatable."""
@@ -65,6 +69,13 @@ class Options(OneLineOptions):
             raise usage.UsageError(f"--python: {error}") from None
         self["python"].append(value)
 
+    def opt_network_allow(self, value: str) -> None:
+        """HOST:PORT or CIDR[:PORT] that tasks with a way out may reach; repeatable."""
+        try:
+            self["network-allow"] += (parse_allow(value),)
+        except ValueError as error:
+            raise usage.UsageError(f"--network-allow: {error}") from None
+
     def postOptions(self) -> None:
         """Check what belongs together."""
         if self["name"] is None:
@@ -72,6 +83,10 @@ class Options(OneLineOptions):
         if not NAME.fullmatch(self["name"]):
             raise usage.UsageError("--name must be letters, digits, '_', '.', '-' (at most 64)")
         self._check_isolation()
+        if self["network"] not in NETWORKS:
+            raise usage.UsageError(
+                f"--network must be one of {', '.join(NETWORKS)}, not {self['network']!r}"
+            )
         self["preload"] = tuple(each for each in self["preload"].split(",") if each)
         for each in self["preload"]:
             if not MODULE.fullmatch(each):

@@ -17,11 +17,19 @@ from runyard.worker.executor import Executor
 from runyard.worker.formats.checker import Checker
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import WorkerFactory
+from runyard.worker.sandbox.interface import Sandbox
 
 SETTLE_S = 5.0
 LOUD_S = 60.0
 
 log = Logger()
+
+
+def network_words(sandbox: Sandbox) -> str:
+    """Say what of the network tasks have; a part of a sentence."""
+    if sandbox.isolation == "none":
+        return "every task has this machine's network, and nothing filters it"
+    return "tasks that ask have a proxy" if sandbox.network else "tasks have no network"
 
 
 class WorkerService(Service):
@@ -70,10 +78,12 @@ class WorkerService(Service):
         self._executor.sandbox.start()
         self._checker.warm()
         log.info(
-            "worker {name} listens on {address}: {slots} slots, isolation {isolation}, {runtimes}",
+            "worker {name} listens on {address}: {slots} slots, isolation {isolation}, {runtimes};"
+            " {network}",
             name=self._factory.identity.name, address=self._address, slots=self._executor.slots,
             isolation=self._executor.sandbox.isolation,
             runtimes=", ".join(self._executor.sandbox.runtimes),
+            network=network_words(self._executor.sandbox),
         )  # fmt: skip
         if self._executor.sandbox.isolation == "none":
             self._loud = LoopingCall(self._warn)

@@ -19,6 +19,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python import usage
 
+from runyard.daemon.descriptors import TooFewDescriptors, make_room
 from runyard.daemon.exits import die
 from runyard.daemon.folders import FolderUnusable, HeldFolder
 from runyard.daemon.keys import (
@@ -40,18 +41,23 @@ from runyard.worker.formats.making import make_checker
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.link import Credentials, Identity, WorkerFactory
 from runyard.worker.loneliness import Loneliness
+from runyard.worker.network.egress import MOST_DESCRIPTORS
+from runyard.worker.network.gateway import Gateway
 from runyard.worker.options import Options
 from runyard.worker.sandbox.choosing import Wishes, checks_account, make_sandbox
 from runyard.worker.sandbox.instance import InstanceUnusable
-from runyard.worker.sandbox.levels import TooLittleIsolation, slots_at
+from runyard.worker.sandbox.interface import Sandbox
+from runyard.worker.sandbox.levels import NONE, TooLittleIsolation, slots_at
 from runyard.worker.sandbox.plain import PROGRAM
 from runyard.worker.sandbox.runtimes import RuntimeUnusable, task_account
 from runyard.worker.service import WorkerService
 
 UNIX_PATH_BYTES = 107
+FILES_A_SLOT = 12
+"""Descriptors of the worker for a slot: its socket, its job's pipes and input, its group's."""
 CANNOT_START = (
-    FolderUnusable, InstanceUnusable, KeyFileError, RuntimeUnusable, TooLittleIsolation,
-    usage.UsageError,
+    FolderUnusable, InstanceUnusable, KeyFileError, RuntimeUnusable, TooFewDescriptors,
+    TooLittleIsolation, usage.UsageError,
 )  # fmt: skip
 
 
@@ -78,10 +84,12 @@ def _build(reactor: Any, options: Options) -> MultiService:
     wishes = Wishes(
         str(state), options["slots"], options["isolation"], options["min-isolation"],
         tuple(options["python"]), options["task-files"], _task_files(options["task-files"]),
-        options["uid-base"], options["preload"],
+        options["uid-base"], options["preload"], options["network"],
     )  # fmt: skip
-    sandbox = make_sandbox(reactor, jobs, account, wishes)
+    gateway = Gateway(reactor, options["network-allow"], lambda: factory.hosts)
+    sandbox = make_sandbox(reactor, jobs, account, wishes, gateway)
     slots = slots_at(sandbox.isolation, wishes.slots)
+    _make_room(slots, sandbox)
     checks = checks_account(wishes, sandbox.isolation, account)
     credentials = Credentials(
         read_public(Path(options["controller-key"] or state / "keys" / CONTROLLER_PUBLIC)),
@@ -113,6 +121,18 @@ def _build(reactor: Any, options: Options) -> MultiService:
         options["drain-timeout"],
     ).setServiceParent(service)  # fmt: skip
     return service
+
+
+def _make_room(slots: int, sandbox: Sandbox) -> None:
+    """Have descriptors for every slot, and for all that its task may connect to."""
+    if sandbox.isolation != NONE and sandbox.network:
+        make_room(
+            slots * (FILES_A_SLOT + MOST_DESCRIPTORS),
+            f"{slots} slots whose tasks may ask for the network",
+            "have fewer --slots, or --network none",
+        )
+    else:
+        make_room(slots * FILES_A_SLOT, f"{slots} slots", "have fewer --slots")
 
 
 def _leave_session() -> None:

@@ -45,6 +45,7 @@ def job_of(message: Run, lease: float) -> Job:
         format=Format(message.format, message.schema or None) if message.format else None,
         files=_files(message.files),
         fresh=message.fresh,
+        network=message.network,
     )
 
 

@@ -41,6 +41,7 @@ class Attack:
         quick: Whether it belongs to the short selection.
         processors: How many processors' time it may have used at most at level `full`.
         env: Variables for it beside those of the run.
+        network: Whether it asks for the network.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Attack:
     stdin: bytes = b"input\n" * 1000
     processors: float | None = None
     env: tuple[tuple[str, str], ...] = ()
+    network: bool = False
 
     def code(self) -> bytes:
         """Give the whole program, with what stands before and behind each."""

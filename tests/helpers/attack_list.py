@@ -113,7 +113,8 @@ NET = (
     Attack("raw_sockets", "Network", ALL, CALLS + " on socket()"),
     Attack("network_change", "Network", ALL, RIGHTS),
     Attack("proxy", "Network", ALL, "the worker's proxy checks the address that it connects to",
-           wall_s=30),
+           wall_s=30, network=True, says="connect metadata.test:80 b'HTTP/1.1 403",
+           env=(("PROXY_NAMES", "inside.test:OWN both.test:OWN metadata.test:80"),)),
 )  # fmt: skip
 KERNEL = (
     Attack("unshare", "The kernel", ALL, CALLS, quick=True),

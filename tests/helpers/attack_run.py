@@ -113,7 +113,9 @@ class Arena:
         env = (*self._bait.env, *attack.env)
         limits = Limits(wall_s=attack.wall_s, cpu_s=30, **attack.limits)  # type: ignore[arg-type]
         marker = f"{MARKER}{attack.name}"
-        ended = await self._task(attack.code(), limits, (marker,), env, attack.stdin)
+        ended = await self._task(
+            attack.code(), limits, (marker,), env, attack.stdin, network=attack.network
+        )
         took = time.monotonic() - began
         usage = ended.usage
         return Seen(
@@ -196,17 +198,20 @@ class Arena:
         args: tuple[str, ...],
         env: tuple[tuple[str, str], ...],
         stdin: bytes,
+        *,
+        network: bool = False,
     ) -> Ended:
         done: Deferred[Ended] = Deferred()
-        await self._begin(code, limits, args, env, stdin, done.callback)
+        await self._begin(code, limits, args, env, stdin, done.callback, network=network)
         return await done
 
     async def _begin(
         self, code: bytes, limits: Limits, args: tuple[str, ...], env: tuple[tuple[str, str], ...],
-        stdin: bytes, ended: Callable[[Ended], None],
+        stdin: bytes, ended: Callable[[Ended], None], *, network: bool = False,
     ) -> str:  # fmt: skip
         self._serial += 1
-        job = Job(f"a{self._serial}.1", "python", code, stdin, args, env, limits, lease=600.0)
+        attempt = f"a{self._serial}.1"
+        job = Job(attempt, "python", code, stdin, args, env, limits, lease=600.0, network=network)
         until = time.monotonic() + PATIENCE_S
         while True:
             try:

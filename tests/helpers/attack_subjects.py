@@ -10,6 +10,7 @@ from attack_ground import Subject, children
 from slots import JAIL, Slots
 from twisted.internet.defer import Deferred
 
+from runyard.worker.network.gateway import Gateway
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
 from runyard.worker.sandbox.levels import RESTRICTED
 
@@ -39,9 +40,23 @@ def restricted(reactor: Any, state: Path) -> Subject:
     return Subject(slots.sandbox, lambda: Deferred.fromCoroutine(stop()), helpers)
 
 
+NAMES = {
+    "inside.test": ["127.0.0.1"],
+    "both.test": ["192.0.2.1", "127.0.0.1"],
+    "metadata.test": ["169.254.169.254"],
+}
+
+
+def look(name: str) -> list[str]:
+    """Resolve as an attacker's name server would."""
+    if name not in NAMES:
+        raise OSError(-2, "Name or service not known")
+    return NAMES[name]
+
+
 def jail(reactor: Any, state: Path) -> Subject:
     """The best level that this system gives, in an outer box."""
-    slots = Slots(state, level=JAIL)
+    slots = Slots(state, level=JAIL, gateway=Gateway(reactor, look=look))
     sandbox: JailSandbox = slots.sandbox
 
     async def stop() -> None:

@@ -123,6 +123,7 @@ class FakeSandbox:
 
     isolation: str = "none"
     runtimes: tuple[str, ...] = ("python",)
+    network: bool = False
 
     def __init__(self) -> None:
         self.jobs: list[FakeJob] = []

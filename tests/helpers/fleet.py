@@ -76,6 +76,7 @@ class ModelJob:
 class ModelSandbox:
     isolation: str = "none"
     runtimes: tuple[str, ...] = ("python",)
+    network: bool = False
 
     def __init__(self, host: Host) -> None:
         self.host = host

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 
 from runyard.protocols.limits import Limits
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.network.gateway import Gateway
 from runyard.worker.sandbox.cgroups import finding
 from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Ending, Job
@@ -47,7 +48,11 @@ class Slots:
     sandbox: Any
 
     def __init__(
-        self, state: Path, task_files: tuple[tuple[str, str], ...] = (), level: str = NONE
+        self,
+        state: Path,
+        task_files: tuple[tuple[str, str], ...] = (),
+        level: str = NONE,
+        gateway: Gateway | None = None,
     ) -> None:
         self.jobs = JobsFolder(reactor, state)
         self.jobs.make()
@@ -60,7 +65,7 @@ class Slots:
             self.sandbox = PlainSandbox(reactor, 2, self.jobs, INTERPRETERS, ACCOUNT, task_files)
         else:
             theirs = os.path.dirname(task_files[0][1]) if task_files else None
-            self.sandbox = jails(state, self.jobs, level, theirs)
+            self.sandbox = jails(state, self.jobs, level, theirs, gateway=gateway)
         self.sandbox.start()
 
     def start(
@@ -88,13 +93,20 @@ def is_helper(process: psutil.Process) -> bool:
         return False
 
 
-def jails(state: Path, jobs: JobsFolder, level: str, task_files: str | None = None) -> JailSandbox:
+def jails(
+    state: Path,
+    jobs: JobsFolder,
+    level: str,
+    task_files: str | None = None,
+    gateway: Gateway | None = None,
+) -> JailSandbox:
     plan = JailPlan(INTERPRETERS, task_files, 0x6F000000 if ROOT else None)
     if level == NAMESPACES:
-        return JailSandbox(reactor, 2, jobs, plan)
+        return JailSandbox(reactor, 2, jobs, plan, None, gateway)
     base, _ = finding.look()
     base, _ = finding.prepare(base, [os.getpid()])
-    return JailSandbox(reactor, 2, jobs, plan, Meters(reactor, base, Instance(str(state))))
+    meters = Meters(reactor, base, Instance(str(state)))
+    return JailSandbox(reactor, 2, jobs, plan, meters, gateway)
 
 
 def marked(marker: str) -> list[int]:

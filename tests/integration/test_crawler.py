@@ -16,11 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 import pytest
 import requests
 from harness import System, system
+from slots import LEVELS
 
 SCRIPTS = Path(__file__).parents[1] / "cases" / "crawler"
 PACKAGES = (
@@ -28,6 +29,8 @@ PACKAGES = (
     "typing_extensions",
 )  # fmt: skip
 TASKS_PATH = "/usr/local/bin:/usr/bin:/bin"
+HOST = "127.0.0.2"
+"""Not 127.0.0.1, which a task's clients take for its own and reach without the proxy."""
 KEY = 90
 EPISODES = {"第1話 出航": 3, "第2話「嵐」": 12, "제3화 항구": 1, "番外編": 5}
 
@@ -72,10 +75,10 @@ def packed(name: str, count: int) -> str:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+    with ThreadingHTTPServer((HOST, 0), Site) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{HOST}:{server.server_port}"
         server.shutdown()
         thread.join()
 
@@ -83,7 +86,8 @@ def site() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def open_folder() -> Iterator[Path]:
     """Make a folder that every user may enter: tasks of a worker that is root run as nobody."""
-    path = Path(tempfile.mkdtemp(prefix="runyard-test-"))
+    # Not in /tmp: jailed tasks have one of their own.
+    path = Path(tempfile.mkdtemp(prefix="runyard-test-", dir="/var/tmp"))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
@@ -120,17 +124,26 @@ def environment(open_folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=LEVELS)
 def running(
-    tmp_path_factory: pytest.TempPathFactory, open_folder: Path, environment: Path
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    open_folder: Path,
+    environment: Path,
+    site: str,
 ) -> Iterator[System]:
+    """Run a system whose tasks have the network without asking, as the client does not ask."""
     assert shutil.which("node", path=TASKS_PATH), f"no node in {TASKS_PATH}: install nodejs"
     files = open_folder / "files"
-    files.mkdir()
+    files.mkdir(exist_ok=True)
     shutil.copy(SCRIPTS / "nview.js", files)
     subprocess.run(["chmod", "-R", "a+rX", open_folder], check=True)
     state = tmp_path_factory.mktemp("crawler")
-    with system(state, "--slots=2", f"--python={environment}", f"--task-files={files}") as started:
+    options = (
+        f"--isolation={request.param}", "--slots=2", f"--python={environment}",
+        f"--task-files={files}", "--network-default", f"--network-allow={urlsplit(site).netloc}",
+    )  # fmt: skip
+    with system(state, *options) as started:
         yield started
 
 

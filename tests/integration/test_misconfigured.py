@@ -88,6 +88,9 @@ WORKER = [
     (["--python=/bin/true"], "/bin/true does not run"),
     (["--name=bad name"], "--name must be"),
     (["--slots=0"], "--slots must be a whole number"),
+    (["--network=all"], "--network must be one of none, proxy, host, not 'all'"),
+    (["--network-allow=db"], "the name db needs a port"),
+    (["--isolation=namespaces", "--network=host"], "--network host is not supported at level"),
     (
         ["--fleet-secret=/nonexistent"],
         "/nonexistent: No such file",

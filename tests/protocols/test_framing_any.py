@@ -120,7 +120,7 @@ def test_any_sequence_cut_anywhere_arrives_the_same(
 
 
 def damaged(data: bytes, where: int, how: int, value: int) -> bytes:
-    at = where % len(data)
+    at = where % len(data) if data else 0
     byte = bytes([value])
     ways = (
         data[:at] + byte + data[at + 1 :],

@@ -84,7 +84,7 @@ def test_each_fault_is_named_with_what_is_allowed(
     assert [(p.name, word in p.allowed) for p in refused.problems] == [(field, True)], refused
 
 
-@pytest.mark.parametrize("field", ["network", "expires_in", "callback_url"])
+@pytest.mark.parametrize("field", ["expires_in", "callback_url"])
 def test_what_is_not_built_yet_is_told_apart_from_what_is_unknown(field: str) -> None:
     assert "not supported yet" in str(refusal({"code": "1", field: None}).detail)
     with pytest.raises(Refusal, match="not supported yet"):

@@ -21,6 +21,8 @@ from runyard.worker.network.resolve import Resolver
 from runyard.worker.network.targets import Target
 
 MOST_CONNECTIONS = 64
+MOST_DESCRIPTORS = 1 + 2 * MOST_CONNECTIONS
+"""Of one task: its socket, both sides of each connection."""
 MOST_LOGGED = 8
 """Refusals of one task that are logged one by one."""
 

@@ -83,3 +83,24 @@ class PacketChannel(FileDescriptor):
         if self._socket.fileno() >= 0:
             self.stopReading()
             self._socket.close()
+
+
+class RightsChannel(PacketChannel):
+    """A packet socket whose packets may carry descriptors, given as ``values["descriptors"]``."""
+
+    def doRead(self) -> Exception | None:
+        """Read one packet; called by the reactor."""
+        room = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(MAX_PACKET, room, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_LOST
+        rights = array.array("i")
+        for _, _, payload in ancillary:
+            rights.frombytes(payload)
+        self._packet(json.loads(data) | {"descriptors": list(rights)})
+        return None

@@ -11,18 +11,19 @@ from twisted.logger import Logger
 from twisted.python.usage import UsageError
 
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.network.gateway import Gateway
 from runyard.worker.sandbox.accounts import account_of
 from runyard.worker.sandbox.cleanup import clean_up
 from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Sandbox
-from runyard.worker.sandbox.jail.layout import refuse_wide
+from runyard.worker.sandbox.jail.layout import hidden, refuse_wide
 from runyard.worker.sandbox.jail.making import JailPlan
 from runyard.worker.sandbox.jail.metering import Meters
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
 from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, RESTRICTED, Probe, choose
 from runyard.worker.sandbox.plain import PlainSandbox
 from runyard.worker.sandbox.probing import probe
-from runyard.worker.sandbox.runtimes import Account, find_interpreters
+from runyard.worker.sandbox.runtimes import Account, RuntimeUnusable, find_interpreters
 from runyard.worker.sandbox.trying import Restricted
 
 UID_BASE = 0x70000000
@@ -33,6 +34,8 @@ UNTRIED = Probe(frozenset({NONE}), {}, {})
 WORKERS = 1 << 17
 PEOPLE = 1000
 """Uids below are of daemons, but for root's."""
+PROXY, HOST = "proxy", "host"
+NETWORKS = ("none", PROXY, HOST)
 
 log = Logger()
 
@@ -49,6 +52,7 @@ class Wishes:
         task_folder: The folder of the operator's task files, or None.
         task_files: The same as (name, path).
         uid_base: The first slot's uid where the worker is root; None for some of our choice.
+        network: What tasks may ask for: ``none``, ``proxy``, or ``host``, which no jail gives.
     """
 
     state: str
@@ -60,12 +64,15 @@ class Wishes:
     task_files: tuple[tuple[str, str], ...]
     uid_base: int | None
     preload: tuple[str, ...]
+    network: str = "proxy"
 
 
 def make_sandbox(
-    reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes
+    reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes, gateway: Gateway
 ) -> Sandbox:
     """Find out what this system gives, and make the sandbox.
+
+    Its tasks' ways out, where they may have any, are the gateway's.
 
     Raises:
         TooLittleIsolation: it gives less than is asked for.
@@ -86,11 +93,14 @@ def make_sandbox(
         held = Restricted(account_of(first, account), wishes.python, wishes.task_files)
         found = found.tried(RESTRICTED, held.why_not)
     level = choose(found, wishes.least, wishes.isolation)
-    if level == FULL and base is not None:
-        meters = Meters(reactor, base, Instance(wishes.state))
-        return JailSandbox(reactor, wishes.slots, jobs, plan, meters)
-    if level == NAMESPACES:
-        return JailSandbox(reactor, wishes.slots, jobs, plan)
+    if level in (FULL, NAMESPACES):
+        unseen = hidden(interpreters)
+        if unseen is not None:
+            raise RuntimeUnusable(unseen)
+        ways = way_of(wishes.network, level, gateway)
+        instance = Instance(wishes.state) if level == FULL else None
+        meters = Meters(reactor, base, instance) if instance and base else None
+        return JailSandbox(reactor, wishes.slots, jobs, plan, meters, ways)
     _tell(found)
     if level == RESTRICTED:
         return held.sandbox(reactor, jobs, wishes.slots)
@@ -125,6 +135,20 @@ def homes() -> list[str]:
     return [os.path.realpath(each) for each in named if os.path.isabs(each)]
 
 
+def way_of(network: str, level: str, gateway: Gateway) -> Gateway | None:
+    """Give the gateway where jailed tasks may use it.
+
+    Raises:
+        UsageError: they are to have the machine's own network.
+    """
+    if network == HOST:
+        raise UsageError(
+            f"--network host is not supported at level {level}: a jail's network is its own;"
+            " --network proxy with --network-allow opens what tasks need"
+        )
+    return gateway if network == PROXY else None
+
+
 def subordinate() -> list[tuple[str, int, int]]:
     """Read who has which uids by /etc/subuid: (name, first, count)."""
     found = []
@@ -142,7 +166,10 @@ def subordinate() -> list[tuple[str, int, int]]:
 
 def _plain(reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes) -> PlainSandbox:
     interpreters = find_interpreters(list(wishes.python), account)
-    return PlainSandbox(reactor, wishes.slots, jobs, interpreters, account, wishes.task_files)
+    return PlainSandbox(
+        reactor, wishes.slots, jobs, interpreters, account, wishes.task_files,
+        network=wishes.network != "none",
+    )  # fmt: skip
 
 
 def _tell(found: Probe) -> None:

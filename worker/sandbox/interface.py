@@ -22,6 +22,7 @@ class Job:
         lease: Seconds after which the slot itself ends it, unless its lease is renewed.
         files: What is put beside its program, packed (protocols/files.py).
         fresh: Whether its interpreter starts anew for it.
+        network: Whether it may reach the network.
     """
 
     attempt: str
@@ -35,6 +36,7 @@ class Job:
     format: Format | None = None
     files: bytes = field(default=b"", repr=False)
     fresh: bool = False
+    network: bool = False
 
 
 @frozen
@@ -121,10 +123,12 @@ class Sandbox(Protocol):
     Attributes:
         isolation: The level that was proven at start: full, namespaces, restricted or none.
         runtimes: The names of the languages that it can run.
+        network: Whether jobs may ask for the network.
     """
 
     isolation: str
     runtimes: tuple[str, ...]
+    network: bool
 
     def start(self) -> None:
         """Make the slots ready."""

@@ -118,6 +118,8 @@ class PlainSandbox:
 
     Attributes:
         isolation: ``restricted`` where there is a restriction, else ``none``.
+        network: Whether jobs may ask for the network. At level `none` any job has the machine's,
+            asked for or not.
     """
 
     def __init__(
@@ -129,8 +131,10 @@ class PlainSandbox:
         account: Account | None,
         task_files: tuple[tuple[str, str], ...],
         restriction: Restriction | None = None,
+        network: bool = True,
     ) -> None:
         self.isolation = NONE if restriction is None else RESTRICTED
+        self.network = network and restriction is None
         self._restriction = restriction
         self.runtimes = tuple(each.name for each in interpreters)
         self.pool = SlotPool(reactor, slots, self._slot, self._after)

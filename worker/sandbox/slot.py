@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -13,10 +14,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from runyard.protocols.limits import Limits
-from runyard.worker.sandbox.channel import PacketChannel
+from runyard.worker.sandbox.channel import RightsChannel
 from runyard.worker.sandbox.inputs import Inputs
 from runyard.worker.sandbox.interface import SandboxError
-from runyard.worker.sandbox.slotjob import SlotJob
+from runyard.worker.sandbox.slotjob import SlotJob, Way
 
 START_S = 10.0
 END_S = 15.0
@@ -57,6 +58,9 @@ class Owner(Protocol):
 StartHelper = Callable[[socket.socket, Callable[[], None]], Helper]
 """Starts a helper with its end of the slot's socket, and what is to be called when it has ended."""
 
+OpenWay = Callable[[socket.socket, str], Way]
+"""Serves an attempt's way to the network, on a socket that listens where it runs."""
+
 
 class Slot:
     """A helper process that runs one job at a time.
@@ -86,6 +90,7 @@ class Slot:
         early: bool = False,
         warms: bool = False,
         meter: Meter | None = None,
+        open_way: OpenWay | None = None,
     ) -> None:
         self.reactor = reactor
         self.number = number
@@ -97,6 +102,8 @@ class Slot:
         self._early = early
         self._warms = warms
         self._meter = meter
+        self._open_way = open_way
+        self._attempt = ""
         self._given_up = False
         self._killing = False
         self._owner = owner
@@ -108,7 +115,7 @@ class Slot:
             with theirs:
                 self._helper = start(theirs, self._exited)
             undo.pop_all()
-        self._channel = PacketChannel(reactor, ours, self._packet, self._lost)
+        self._channel = RightsChannel(reactor, ours, self._packet, self._lost)
 
     @property
     def free(self) -> bool:
@@ -137,6 +144,7 @@ class Slot:
         finally:
             job.close_write_ends()
         self.job = job
+        self._attempt = attempt
         self.runs += 1
         self._killing = False
         self._arm(START_S, "the job did not start in {0:g} s")
@@ -192,6 +200,27 @@ class Slot:
         self.abandon()
 
     def _packet(self, packet: dict[str, Any]) -> None:
+        descriptors = packet.pop("descriptors", [])
+        try:
+            if "listens" in packet:
+                self._serve(descriptors)
+            else:
+                self._heard(packet)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _serve(self, descriptors: list[int]) -> None:
+        """The job is about to start, and its way out is here for us to serve."""
+        if self.job is None:
+            return
+        if self._open_way is None or not descriptors:  # there was none free to receive it
+            self._overdue("no way out can be served for its job")
+            return
+        listening = socket.socket(fileno=descriptors.pop())
+        self.job.way = self._open_way(listening, self._attempt)
+
+    def _heard(self, packet: dict[str, Any]) -> None:
         if "ready" in packet:
             self.ready, self._early = not self._given_up, False
             self._owner.idle(self)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.python.failure import Failure
 
@@ -30,6 +30,13 @@ class Keeper(Protocol):
         """Have the job's process tell where it is."""
 
 
+class Way(Protocol):
+    """A job's way to the network, as it is served from outside."""
+
+    def stop(self) -> Deferred[None]:
+        """Close it at once; fires when nothing is left of its connections. It may be repeated."""
+
+
 class SlotJob:
     """A job in a slot: its pipes, and the Deferred of its end.
 
@@ -48,6 +55,7 @@ class SlotJob:
         self.done: Deferred[Ending] = Deferred()
         self.running = False
         self.over_cpu = False
+        self.way: Way | None = None
         self._slot = slot
         self._started = started
         self._folder = inputs.folder
@@ -123,35 +131,35 @@ class SlotJob:
     def ended(self, packet: dict[str, Any]) -> None:
         """Every process of it is gone: what the pipes still hold is all that will ever come."""
         self._finished = True
+        closed = self._close_way()
         self.watch(None)
         stdout, stderr = (self._pipes[name].finish() for name in ("stdout", "stderr"))
         pipes, self._pipes = self._pipes, {}  # they hold us: a cycle would keep the output
         full = self._full or next((n for n, p in pipes.items() if p.truncated), None)
-        self.done.callback(
-            Ending(
-                status=packet["ended"],
-                stdout=stdout,
-                stderr=stderr,
-                stdout_truncated=pipes["stdout"].truncated,
-                stderr_truncated=pipes["stderr"].truncated,
-                full=full,
-                measured=pipes[full].measured if full is not None else 0,
-                wall_s=packet["wall_s"],
-                cpu_s=packet["cpu_s"],
-                main_cpu_s=packet.get("main_cpu_s"),
-                max_rss_bytes=packet["max_rss_bytes"],
-                late=packet["late"],
-                forsaken=packet["forsaken"],
-                clean=packet["clean"],
-                oom_kills=packet.get("oom_kills", 0),
-                pids_refused=packet.get("pids_refused", 0),
-                over_cpu=self.over_cpu,
-                disk_full=packet.get("disk_full", False),
-                peak_bytes=packet.get("peak_bytes"),
-                told=self._said.take(self._folder),
-                files=self._found.take(),
-            )
+        ending = Ending(
+            status=packet["ended"],
+            stdout=stdout,
+            stderr=stderr,
+            stdout_truncated=pipes["stdout"].truncated,
+            stderr_truncated=pipes["stderr"].truncated,
+            full=full,
+            measured=pipes[full].measured if full is not None else 0,
+            wall_s=packet["wall_s"],
+            cpu_s=packet["cpu_s"],
+            main_cpu_s=packet.get("main_cpu_s"),
+            max_rss_bytes=packet["max_rss_bytes"],
+            late=packet["late"],
+            forsaken=packet["forsaken"],
+            clean=packet["clean"],
+            oom_kills=packet.get("oom_kills", 0),
+            pids_refused=packet.get("pids_refused", 0),
+            over_cpu=self.over_cpu,
+            disk_full=packet.get("disk_full", False),
+            peak_bytes=packet.get("peak_bytes"),
+            told=self._said.take(self._folder),
+            files=self._found.take(),
         )
+        closed.addCallback(lambda _: self.done.callback(ending))
 
     def failed(self, why: str) -> None:
         """It could not be run, or its end was not seen."""
@@ -163,4 +171,10 @@ class SlotJob:
             pipe.close()
         self._said.close()
         self._found.close()
-        self.done.errback(Failure(SandboxError(why)))
+        error = Failure(SandboxError(why))
+        self._close_way().addCallback(lambda _: self.done.errback(error))
+
+    def _close_way(self) -> Deferred[None]:
+        """Close its way out, before the slot's next job; it fires when that is done."""
+        way, self.way = self.way, None
+        return way.stop() if way is not None else succeed(None)

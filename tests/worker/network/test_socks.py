@@ -108,11 +108,12 @@ def test_whatever_comes_nothing_private_is_dialled_and_nothing_is_left(
     pieces: list[tuple[str, bytes]],
 ) -> None:
     bench = Bench()
-    task, outside = bench.connect(), None
+    task, outside, ended = bench.connect(), None, False
     for who, data in pieces:
-        if who == "b" and not task.gone:
+        if who == "b" and not task.gone and not ended:
+            ended = True  # nothing follows an end
             task.protocol.readConnectionLost()
-        elif who == "t" and data and not task.gone:
+        elif who == "t" and data and not task.gone and not ended:
             task.protocol.dataReceived(data)
         elif who == "o" and bench.dialled and data:
             outside = outside or (None if task.gone else bench.answer())

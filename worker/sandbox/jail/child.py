@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.sandbox import collecting, inspecting
-    from runyard.worker.sandbox.jail import leaving, packets, rehearsal
+    from runyard.worker.sandbox.jail import leaving, packets, rehearsal, wayout
     from runyard.worker.sandbox.jail import order as orders
     from runyard.worker.sandbox.kernel import capabilities, landlock, policy, seccomp, syscalls
 else:
@@ -26,6 +26,7 @@ else:
     import order as orders
     import packets
     import rehearsal
+    import wayout
     from kernel import capabilities, landlock, policy, seccomp, syscalls
 
 MOST_DESCRIPTORS = 4096
@@ -48,8 +49,7 @@ def become(channel: Any, keeper: Any, proc: int, settings: Any) -> None:
         received = wait(channel)
         if received is None:
             os._exit(0)
-        channel.close()
-        begin(received, keeper, settings)
+        begin(received, channel, keeper, settings)
     except BaseException as error:  # noqa: BLE001 (told to the keeper, or to nobody)
         text = f"no {type(error).__name__}: {error}"[:500]
         try:
@@ -102,9 +102,11 @@ def wait(channel: Any) -> list[int] | None:
             os.close(descriptor)
 
 
-def begin(descriptors: list[int], keeper: Any, settings: Any) -> None:
+def begin(descriptors: list[int], channel: Any, keeper: Any, settings: Any) -> None:
     """Take a task's limits, program, streams, arguments and variables."""
     order = orders.unpack(read_all(descriptors[0]))
+    wayout.make(channel, order)
+    channel.close()
     spent = time.process_time()
     most_file = next(soft for each, soft, _ in order.rlimits if each == resource.RLIMIT_FSIZE)
     numbers = order.wall_s, order.lease_s, order.disk_bytes, spent, most_file

@@ -27,6 +27,8 @@ ZYGOTE_FILES = {
     "order.py": "jail/order.py",
     "packets.py": "jail/packets.py",
     "collecting.py": "collecting.py",
+    "wayout.py": "jail/wayout.py",
+    "environment.py": "../network/environment.py",
     "inspecting.py": "inspecting.py",
     "valuing.py": "valuing.py",
     "describing.py": "describing.py",

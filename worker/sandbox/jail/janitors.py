@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import itertools
 import json
@@ -17,40 +16,17 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from runyard.worker.sandbox.channel import PacketChannel
+from runyard.worker.sandbox.channel import RightsChannel
 from runyard.worker.sandbox.inputs import memory_file
 from runyard.worker.sandbox.orphans import end_orphans
 
 PROGRAM = Path(__file__).with_name("janitor.py")
-MAX_PACKET = 4 * 1024
 
 log = Logger()
-
-
-class RightsChannel(PacketChannel):
-    """A packet socket whose packets may carry descriptors, given as ``values["descriptors"]``."""
-
-    def doRead(self) -> Exception | None:
-        """Read one packet; called by the reactor."""
-        room = socket.CMSG_SPACE(2 * array.array("i").itemsize)
-        try:
-            data, ancillary, _, _ = self._socket.recvmsg(MAX_PACKET, room, socket.MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            return CONNECTION_LOST
-        rights = array.array("i")
-        for _, _, payload in ancillary:
-            rights.frombytes(payload)
-        self._packet(json.loads(data) | {"descriptors": list(rights)})
-        return None
 
 
 @define(eq=False)

@@ -15,6 +15,8 @@ ETC = (
     "rpc", "services", "ssl/certs", "ssl/openssl.cnf", "timezone",
 )  # fmt: skip
 """Of /etc: what ordinary programs look for, and nothing that is somebody's."""
+TASKS_OWN = ("/tmp", "/task", "/dev", "/proc")  # noqa: S108 (of the jail)
+"""What a task has of its own, over whatever lies there."""
 INSIDE = 1000
 FILES = {
     "/etc/passwd": f"task:x:{INSIDE}:{INSIDE}::/task:/bin/sh\n",
@@ -94,3 +96,16 @@ def without_nested(folders: Iterable[str]) -> list[str]:
 def within(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def hidden(interpreters: Iterable[Interpreter]) -> str | None:
+    """Say which interpreter's files tasks would not see: their own folders lie over them."""
+    for each in interpreters:
+        for folder in each.folders:
+            for own in TASKS_OWN:
+                if within(folder, own):
+                    return (
+                        f"{each.name}: {folder} lies in {own}, of which each task has its own:"
+                        " install the interpreter or its environment elsewhere"
+                    )
+    return None

@@ -100,7 +100,7 @@ class JailPlan:
         if fresh:
             env = environment.with_hook(env, f"{OWN}/{FRESH}")
         return pack(
-            limits.wall_s, job.lease, limits.disk_bytes, False, numbers, argv, job.args, env
+            limits.wall_s, job.lease, limits.disk_bytes, job.network, numbers, argv, job.args, env
         )
 
     def probe_order(self, args: tuple[str, ...] = (), language: str = "python") -> bytes:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from runyard.daemon.waiting import follow, within
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.network.gateway import Gateway
 from runyard.worker.sandbox.inputs import make_inputs
 from runyard.worker.sandbox.interface import Job, SandboxError
 from runyard.worker.sandbox.jail.janitors import JanitorLink
@@ -30,6 +31,7 @@ class JailSandbox:
 
     Attributes:
         isolation: ``full`` or ``namespaces``.
+        network: Whether jobs may have a way out.
     """
 
     def __init__(
@@ -39,9 +41,12 @@ class JailSandbox:
         jobs: JobsFolder,
         plan: JailPlan,
         meters: Meters | None = None,
+        gateway: Gateway | None = None,
     ) -> None:
         self.isolation = NAMESPACES if meters is None else FULL
+        self.network = gateway is not None
         self._meters = meters
+        self._gateway = gateway
         self.runtimes = tuple(each.name for each in plan.interpreters)
         self.pool = SlotPool(reactor, slots, self._slot, lambda: succeed(None), MOST_RUNS)
         self.janitor = JanitorLink(reactor, lambda: plan.layout(jobs.path))
@@ -95,10 +100,14 @@ class JailSandbox:
 
     def _slot(self, number: int, owner: Owner, early: bool) -> Slot:
         meter = self._meters.make() if self._meters is not None else None
+        gateway = self._gateway
         order = self._plan.zygote(number) | {"groups": meter.paths if meter is not None else []}
         start = partial(self.janitor.start_zygote, order)
         try:
-            return Slot(self._reactor, number, start, owner, early=early, warms=True, meter=meter)
+            return Slot(
+                self._reactor, number, start, owner, early=early, warms=True, meter=meter,
+                open_way=partial(gateway.open, number) if gateway is not None else None,
+            )  # fmt: skip
         except OSError:
             if meter is not None:
                 meter.remove()
