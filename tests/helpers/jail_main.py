@@ -18,6 +18,7 @@ from slots import reactor
 
 from runyard.protocols.limits import MIB, Limits
 from runyard.worker.jobs import JobsFolder
+from runyard.worker.network.gateway import Gateway
 from runyard.worker.sandbox.choosing import Wishes, make_sandbox, uid_base
 from runyard.worker.sandbox.interface import Job, SandboxError
 
@@ -78,7 +79,7 @@ def main() -> None:
     state, level, marker, *ends = sys.argv[1:]
     jobs = JobsFolder(reactor, Path(state))
     wishes = Wishes(state, 2, level, level, (), None, (), None, ())
-    sandbox: Any = make_sandbox(reactor, jobs, None, wishes)
+    sandbox: Any = make_sandbox(reactor, jobs, None, wishes, Gateway(reactor))
     jobs.make()
     sandbox.start()
     busy = Busy(sandbox, marker)
