@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest_twisted
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -58,6 +60,18 @@ def is_helper(process: psutil.Process) -> bool:
         return any(part.endswith("launcher.py") for part in process.cmdline())
     except psutil.Error:  # it has ended
         return False
+
+
+@contextmanager
+def running_slots(state: Path) -> Iterator[Slots]:
+    """Have them for a while, and see that nothing of them is left."""
+    made = Slots(state)
+    yield made
+    pytest_twisted.blockon(made.sandbox.stop())
+    assert not list(made.jobs.path.glob("[0-9]*/*")), "no folder of a job is left"
+    pytest_twisted.blockon(made.jobs.remove())
+    assert not made.jobs.path.exists()
+    assert not made.helpers()
 
 
 def marked(marker: str) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from slots import Slots, until
+from slots import Slots, running_slots, until
 
 PACED = """
 import os, sys
@@ -20,10 +20,8 @@ print("second", flush=True)
 
 @pytest.fixture
 def slots(tmp_path: Path) -> Any:
-    made = Slots(tmp_path)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    pytest_twisted.blockon(made.jobs.remove())
+    with running_slots(tmp_path) as made:
+        yield made
 
 
 @pytest_twisted.ensureDeferred
