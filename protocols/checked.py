@@ -10,6 +10,8 @@ from attrs import frozen
 MOST_PROBLEMS = 20
 MOST_TEXT = 200
 MOST_MORE = 1000
+"""Problems beyond the listed ones are counted up to this many, which then means "or more"."""
+
 MOST_BYTES = 12 * 1024
 """Of its JSON text, which travels in a message's header line."""
 

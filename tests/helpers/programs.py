@@ -63,7 +63,7 @@ LATER = st.sampled_from([
     AFTER,
     "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join()",
     "t = threading.Thread(target=sys.exit, args=('x',)); t.start(); t.join()",
-    "_thread.start_new_thread(lambda: 1 / 0, ()); time.sleep(0.1)",
+    "_thread.start_new_thread(lambda: 1 / 0, ())\nwhile _thread._count(): os.sched_yield()",
     "class D:\n    def __del__(self): print('gone')\nd = D()",
     "class E:\n    def __del__(self): raise OSError('in del')\ne = E()",
     "subprocess.run([sys.executable, '-c', 'raise KeyError(1)'])",

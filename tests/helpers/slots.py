@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest_twisted
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -107,6 +109,18 @@ def jails(
     base, _ = finding.prepare(base, [os.getpid()])
     meters = Meters(reactor, base, Instance(str(state)))
     return JailSandbox(reactor, 2, jobs, plan, meters, gateway)
+
+
+@contextmanager
+def running_slots(state: Path, **how: Any) -> Iterator[Slots]:
+    """Have them for a while, and see that nothing of them is left."""
+    made = Slots(state, **how)
+    yield made
+    pytest_twisted.blockon(made.sandbox.stop())
+    assert not list(made.jobs.path.glob("[0-9]*/*")), "no folder of a job is left"
+    pytest_twisted.blockon(made.jobs.remove())
+    assert not made.jobs.path.exists()
+    assert not made.helpers()
 
 
 def marked(marker: str) -> list[int]:

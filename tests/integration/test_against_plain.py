@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from programs import PROGRAMS
 from reference import Seen, normal, run_plainly
-from slots import LEVELS, Slots, reactor
+from slots import LEVELS, Slots, reactor, running_slots
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -34,10 +34,8 @@ ALWAYS = [
 def slots(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Slots]:
-    made = Slots(tmp_path_factory.mktemp("plain"), level=request.param)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    pytest_twisted.blockon(made.jobs.remove())
+    with running_slots(tmp_path_factory.mktemp("plain"), level=request.param) as made:
+        yield made
 
 
 def run_in_a_slot(slots: Slots, code: bytes, stdin: bytes) -> Seen:

@@ -10,7 +10,7 @@ import pytest
 import pytest_twisted
 from attrs import evolve
 from forgers import FORGE, FORGERS
-from slots import ACCOUNT, LEVELS, Slots, all_ready, until
+from slots import ACCOUNT, LEVELS, Slots, all_ready, running_slots, until
 from twisted.internet.defer import Deferred
 
 from runyard.protocols.limits import MIB, Limits
@@ -26,11 +26,9 @@ SLACK = 24 * MIB
 
 @pytest.fixture(scope="module", params=LEVELS)
 def slots(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    made = Slots(tmp_path_factory.mktemp("forged"), level=request.param)
-    pytest_twisted.blockon(Deferred.fromCoroutine(until(lambda: all_ready(made))))
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    pytest_twisted.blockon(made.jobs.remove())
+    with running_slots(tmp_path_factory.mktemp("forged"), level=request.param) as made:
+        pytest_twisted.blockon(Deferred.fromCoroutine(until(lambda: all_ready(made))))
+        yield made
 
 
 def judged(ending: Ending) -> Ended:

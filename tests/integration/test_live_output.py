@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 import pytest_twisted
-from slots import LEVELS, Slots, until
+from slots import LEVELS, Slots, running_slots, until
 
 PACED = """
 import os, signal, sys
@@ -30,10 +30,8 @@ def listens(pid: int) -> bool:
 
 @pytest.fixture(params=LEVELS)
 def slots(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    made = Slots(tmp_path, level=request.param)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    pytest_twisted.blockon(made.jobs.remove())
+    with running_slots(tmp_path, level=request.param) as made:
+        yield made
 
 
 @pytest_twisted.ensureDeferred

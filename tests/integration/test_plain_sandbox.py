@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 import pytest_twisted
-from slots import ACCOUNT, DAEMON, Slots, marked, reactor
+from slots import ACCOUNT, DAEMON, Slots, marked, reactor, running_slots
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -21,13 +21,8 @@ from runyard.worker.sandbox.interface import SandboxError
 
 @pytest.fixture
 def slots(tmp_path: Path) -> Any:
-    made = Slots(tmp_path)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    assert not list(made.jobs.path.glob("[0-9]*/*")), "no folder of a job is left"
-    pytest_twisted.blockon(made.jobs.remove())
-    assert not made.jobs.path.exists()
-    assert not made.helpers()
+    with running_slots(tmp_path) as made:
+        yield made
 
 
 @pytest_twisted.ensureDeferred

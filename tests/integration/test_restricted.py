@@ -14,7 +14,7 @@ import pytest
 import pytest_twisted
 from attrs import evolve
 from kernels import landlock, syscalls
-from slots import DAEMON, INTERPRETERS, ROOT, UNUSED, Slots, marked
+from slots import DAEMON, INTERPRETERS, ROOT, UNUSED, Slots, marked, running_slots
 
 from runyard.worker.sandbox import trying
 from runyard.worker.sandbox.levels import RESTRICTED
@@ -55,12 +55,8 @@ print(status['CapEff:'], status['NoNewPrivs:'])
 
 @pytest.fixture
 def slots(tmp_path: Path) -> Iterator[Slots]:
-    made = Slots(tmp_path, level=RESTRICTED)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    assert not list(made.jobs.path.glob("[0-9]*/*")), "no folder of a job is left"
-    pytest_twisted.blockon(made.jobs.remove())
-    assert not made.helpers()
+    with running_slots(tmp_path, level=RESTRICTED) as made:
+        yield made
 
 
 @pytest_twisted.ensureDeferred

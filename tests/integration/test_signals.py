@@ -10,7 +10,7 @@ import pytest
 import pytest_twisted
 from quickly import quick_of
 from reference import run_plainly
-from slots import LEVELS, Slots, until
+from slots import LEVELS, Slots, running_slots, until
 
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Outcome, Reason
@@ -41,10 +41,8 @@ TRACE_SIGNAL = 60
 def slots(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Slots]:
-    made = Slots(tmp_path_factory.mktemp("signals"), level=request.param)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    pytest_twisted.blockon(made.jobs.remove())
+    with running_slots(tmp_path_factory.mktemp("signals"), level=request.param) as made:
+        yield made
 
 
 def program(number: int, *, default: bool) -> bytes:

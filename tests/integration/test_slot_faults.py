@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 import pytest_twisted
-from slots import DAEMON, Slots, all_ready, marked, reactor, until
+from slots import DAEMON, Slots, all_ready, marked, reactor, running_slots, until
 from twisted.internet.protocol import ProcessProtocol
 
 from runyard.worker.sandbox import pool
@@ -22,13 +22,8 @@ from runyard.worker.sandbox.pipes import CappedPipe
 
 @pytest.fixture
 def slots(tmp_path: Path) -> Any:
-    made = Slots(tmp_path)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    assert not list(made.jobs.path.glob("[0-9]*/*")), "no folder of a job is left"
-    pytest_twisted.blockon(made.jobs.remove())
-    assert not made.jobs.path.exists()
-    assert not made.helpers()
+    with running_slots(tmp_path) as made:
+        yield made
 
 
 DEEP = "import os\nfor i in range(1500):\n    os.mkdir('d'); os.chdir('d'); open('f', 'w').close()"

@@ -15,7 +15,7 @@ import pytest_twisted
 import requests
 from harness import system
 from quickly import quick_of
-from slots import LEVELS, Slots, reactor
+from slots import LEVELS, Slots, reactor, running_slots
 
 from runyard.protocols.files import NONE as NOTHING
 from runyard.protocols.files import File, Files, pack
@@ -29,10 +29,8 @@ SOON_S = 15.0
 
 @pytest.fixture(params=LEVELS)
 def slots(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    made = Slots(tmp_path, level=request.param)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    pytest_twisted.blockon(made.jobs.remove())
+    with running_slots(tmp_path, level=request.param) as made:
+        yield made
 
 
 def found(ending: Ending) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from quickly import quick_of
-from slots import Slots
+from slots import Slots, running_slots
 
 from runyard.protocols.limits import MIB
 from runyard.worker.sandbox.interface import Ending
@@ -49,10 +49,8 @@ TREES = {"waited": WAITED, "never waited": NEVER_WAITED, "there": STILL_THERE, "
 
 @pytest.fixture
 def slots(tmp_path: Path) -> Any:
-    made = Slots(tmp_path)
-    yield made
-    pytest_twisted.blockon(made.sandbox.stop())
-    pytest_twisted.blockon(made.jobs.remove())
+    with running_slots(tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize("tree", quick_of(TREES, "there", "orphan"))

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runyard.protocols.checked import MOST_MORE, MOST_PROBLEMS
 from runyard.protocols.formats import Format
 from runyard.worker.formats.checks import check
-from runyard.worker.formats.verdicts import MOST_COUNTED, MOST_PROBLEMS, Problem
+from runyard.worker.formats.verdicts import Problem
 
 BAD_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u(?![0-9A-Fa-f]{4})")
 IN_PYTHON: Any = json  # its decoder and scanner, which no annotations name
@@ -95,7 +96,7 @@ def test_problems_are_listed_up_to_a_number_and_then_counted_up_to_another() -> 
     some = check(Format("json"), b"[" + b",".join([one] * 25) + b"]")
     assert (len(some.problems), some.more) == (MOST_PROBLEMS, 5)
     many = check(Format("json"), b"[" + b",".join([one] * 5000) + b"]")
-    assert (len(many.problems), many.more) == (MOST_PROBLEMS, MOST_COUNTED)
+    assert (len(many.problems), many.more) == (MOST_PROBLEMS, MOST_MORE)
 
 
 @given(VALUES, st.booleans())

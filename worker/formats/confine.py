@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import resource
 import signal
 
 from attrs import frozen
+
+from runyard.worker.sandbox.starting import be_the_first_to_go
 
 MIB = 1024 * 1024
 OPEN_FILES = 16
@@ -46,7 +47,7 @@ def confine(bounds: Bounds, parent: int) -> bool:
     Raises:
         OSError: a privilege could not be given up, or the worker has ended meanwhile.
     """
-    _be_the_first_to_go()  # before setresuid, which gives our own /proc files to root
+    be_the_first_to_go()  # before setresuid, which gives our own /proc files to root
     alone = _leave_network()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
@@ -93,13 +94,3 @@ def _limit(which: int, most: int) -> None:
     _, hard = resource.getrlimit(which)
     bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(which, (bound, bound))
-
-
-def _be_the_first_to_go() -> None:
-    """Where the machine's memory runs out, a check is killed rather than the worker."""
-    with contextlib.suppress(OSError):
-        adjustment = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        try:
-            os.write(adjustment, b"1000")
-        finally:
-            os.close(adjustment)

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate, islice
 from typing import Any, NoReturn
 
+from runyard.protocols.checked import MOST_MORE, MOST_PROBLEMS
 from runyard.protocols.paths import path_of
-from runyard.worker.formats.verdicts import MOST_COUNTED, MOST_PROBLEMS, Problem, short
+from runyard.worker.formats.verdicts import Problem, short
 
 MOST_DEPTH = 512
 MOST_DIGITS = 4000
 DOUBLE_DIGITS = 308
-MOST_MARKED = MOST_PROBLEMS + MOST_COUNTED
+MOST_MARKED = MOST_PROBLEMS + MOST_MORE
 SHOWN = 24
 
 # Possessive: without a way back, text that is no JSON costs no more than text that is.

@@ -8,10 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-MOST_PROBLEMS = 20
-MOST_TEXT = 200
-MOST_COUNTED = 1000
-"""Problems beyond the listed ones are counted up to this many, which then means "or more"."""
+from runyard.protocols.checked import MOST_MORE, MOST_PROBLEMS, MOST_TEXT
 
 
 @frozen
@@ -46,7 +43,7 @@ def verdict_of(name: str, problems: Iterable[Problem]) -> Verdict:
     """List the problems, bounded; the iterable is read no further than they are counted."""
     found = iter(problems)
     listed = tuple(bounded(each) for each in itertools.islice(found, MOST_PROBLEMS))
-    more = sum(1 for _ in itertools.islice(found, MOST_COUNTED))
+    more = sum(1 for _ in itertools.islice(found, MOST_MORE))
     return Verdict(not listed, name, listed, more)
 
 
@@ -94,7 +91,7 @@ def from_wire(name: str, values: dict[str, Any]) -> Verdict:
             problems = tuple(bounded(_problem(each)) for each in listed[:MOST_PROBLEMS])
             if ok == (not problems and failed is None):
                 why = None if failed is None else short(failed)
-                return Verdict(ok, name, problems, min(max(0, more), MOST_COUNTED), why)
+                return Verdict(ok, name, problems, min(max(0, more), MOST_MORE), why)
     raise ValueError("the checking process gave no verdict")
 
 

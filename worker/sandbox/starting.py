@@ -98,7 +98,7 @@ def _become(
     for target, source in enumerate(descriptors[2:5]):
         os.dup2(source, target)
     os.closerange(REPORT + 1, MAX_DESCRIPTORS)
-    _be_the_first_to_go()
+    be_the_first_to_go()
     # Exec keeps what is blocked: whoever started the worker may have blocked some.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name, (soft, hard) in order["rlimits"].items():
@@ -118,8 +118,8 @@ def _become(
     os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 (that is our purpose)
 
 
-def _be_the_first_to_go() -> None:
-    """Where the machine's memory runs out, a task is killed rather than who runs it."""
+def be_the_first_to_go() -> None:
+    """Where the machine's memory runs out, this process is killed rather than who runs it."""
     with contextlib.suppress(OSError):
         adjustment = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         try:
