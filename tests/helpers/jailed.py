@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from slots import INTERPRETERS, ROOT, reactor
+from slots import INTERPRETERS, ROOT, UIDS, reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -53,8 +53,8 @@ class Jails:
             base, _ = finding.look()
             base, _ = finding.prepare(base, [os.getpid()])
             self.meters = Meters(reactor, base, Instance(str(state)))
-        uids = 0x6E000000 + os.getpid() % 4096 * 16 if ROOT else None
-        plan = JailPlan(**({"interpreters": INTERPRETERS, "uid_base": uids} | more))
+        base_uid = UIDS if ROOT else None
+        plan = JailPlan(**({"interpreters": INTERPRETERS, "uid_base": base_uid} | more))
         self.sandbox = JailSandbox(reactor, slots, self.jobs, plan, self.meters)
         if most_runs is not None:
             self.sandbox.pool._most_runs = most_runs

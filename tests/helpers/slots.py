@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,9 @@ INTERPRETERS = find_interpreters([], ACCOUNT)
 
 
 ROOT = os.geteuid() == 0
-UNUSED = Account("a uid of nobody's", 0x6E000000, 0x6E000000) if ROOT else None
+UIDS = 0x60000000 + secrets.randbelow(1 << 20) * 16
+"""The kernel counts a uid's processes all over the machine, other tests' too."""
+UNUSED = Account("a uid of nobody's", UIDS + 8, UIDS + 8) if ROOT else None
 JAIL = FULL if ROOT else NAMESPACES
 """The best level that these tests can have, if this system allows it at all."""
 LEVELS = (NONE, JAIL)
@@ -102,7 +105,7 @@ def jails(
     task_files: str | None = None,
     gateway: Gateway | None = None,
 ) -> JailSandbox:
-    plan = JailPlan(INTERPRETERS, task_files, 0x6F000000 if ROOT else None)
+    plan = JailPlan(INTERPRETERS, task_files, UIDS if ROOT else None)
     if level == NAMESPACES:
         return JailSandbox(reactor, 2, jobs, plan, None, gateway)
     base, _ = finding.look()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from jailed import Jails
-from slots import INTERPRETERS
+from slots import INTERPRETERS, ROOT, UIDS
 
 from runyard.worker.sandbox.interface import SandboxError
 from runyard.worker.sandbox.jail.making import JailPlan
@@ -30,7 +29,7 @@ OTHERS = [
     if int(re.findall(r"/3\.(\d+)", str(found))[0]) >= 9
 ]
 WHO = "import sys; print('%d.%d' % sys.version_info[:2], sys.argv[1:], sys.flags.utf8_mode)"
-UIDS = 0x6D000000 if os.geteuid() == 0 else None
+BASE_UID = UIDS if ROOT else None
 
 
 async def answers(state: Path, code: str, *, language: str = "python", **plan: Any) -> str:
@@ -116,7 +115,7 @@ def test_a_module_that_cannot_be_preloaded_stops_the_start_and_says_why(
     )
     (site / "raises.py").write_text("raise KeyError('in it')\n")
     (site / "ends.py").write_text("import sys; sys.exit(0)\n")
-    plan = JailPlan(find_interpreters([f"{venv}/bin/python"], None), None, UIDS, (module,))
+    plan = JailPlan(find_interpreters([f"{venv}/bin/python"], None), None, BASE_UID, (module,))
     with pytest.raises(RuntimeUnusable, match="^" + re.escape(text)):
         probe(plan)
 
@@ -128,9 +127,9 @@ def test_an_interpreter_that_does_not_run_in_a_jail_stops_the_start(aside: Path)
     ours = find_interpreters(["/usr/bin/python3"], None)
     hidden = Interpreter("python:hidden", str(script), "3.11", ())
     with pytest.raises(RuntimeUnusable, match=f"python:hidden: {script} does not run in a jail"):
-        probe(JailPlan((*ours, hidden), None, UIDS))
+        probe(JailPlan((*ours, hidden), None, BASE_UID))
     good = Interpreter("python:good", "/usr/bin/python3", "3.11", ())
-    assert NAMESPACES in probe(JailPlan((*ours, good), None, UIDS))[0].proven
+    assert NAMESPACES in probe(JailPlan((*ours, good), None, BASE_UID))[0].proven
 
 
 @pytest_twisted.ensureDeferred

@@ -33,7 +33,7 @@ with tempfile.NamedTemporaryFile('w+') as file:
     file.write('kept'); file.seek(0); print(file.read())
 print(asyncio.run(loop()), subprocess.run(['sh', '-c', 'exit 7']).returncode)
 base = sqlite3.connect('own.db'); base.execute('create table t (a)'); base.commit()
-os.rename('own.db', 'tmp/moved.db')
+os.rename('own.db', 'moved.db')
 thread = threading.Thread(target=print, args=('thread',)); thread.start(); thread.join()
 child = subprocess.Popen(['cat'], stdin=-1); child.terminate(); print(child.wait())
 with os.fdopen(os.dup(1), 'w') as out: out.write(open('main.py').read()[1:7])
@@ -89,8 +89,8 @@ async def test_what_a_task_leaves_running_is_ended_and_its_files_are_gone(slots:
     ending = await slots.run(daemon + "open('left', 'w').write('x')")
     assert (ending.status, ending.clean) == (0, True), ending.stderr.decode()
     assert not marked("ry_daemon")
-    after = await slots.run("import os; print(sorted(os.listdir('.')), os.listdir('tmp'))")
-    assert after.stdout == b"['main.py', 'tmp'] []\n"
+    after = await slots.run("import os; print(os.listdir(), os.listdir(os.environ['TMPDIR']))")
+    assert after.stdout == b"['main.py'] []\n", after.stderr
 
 
 @pytest_twisted.ensureDeferred

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from runyard.worker.sandbox import folders
     from runyard.worker.sandbox.kernel import (
         capabilities,
         landlock,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         syscalls,
     )
 else:
+    import folders
     from kernel import capabilities, landlock, policy, restricted, seccomp, syscalls
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -77,7 +79,7 @@ class Confinement:
         return landlock.prepare(
             self.abi,
             read_execute=[*self._read, *(each for each in itself if os.path.exists(each))],
-            read_write_in=[order["cwd"]],
+            read_write_in=[order["cwd"], folders.tmp_of(order["cwd"])],
             devices=self._devices,
             tcp=False,
         )

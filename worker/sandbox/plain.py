@@ -106,6 +106,7 @@ def ordered(
         "program": PROGRAM,
         "task_files": (),
         "processes": job.limits.processes,
+        "file_bytes": job.limits.file_bytes,
         "uid": account.uid if account else None,
         "gid": account.gid if account else None,
         "wall_s": job.limits.wall_s,
@@ -202,7 +203,6 @@ class PlainSandbox:
         return ordered(job, interpreter, folder, hook, self._account) | {
             "task_files": self._task_files,
             "rlimits": rlimits(job.limits, slots=self._count, own_uid=own_uid),
-            "file_bytes": job.limits.file_bytes,
         }
 
     def _slot(self, number: int, owner: Owner, early: bool) -> Slot:
