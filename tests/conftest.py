@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,14 @@ WORRYING = (LogLevel.critical,)
 
 
 def pytest_sessionstart() -> None:
-    """Keep what the imports made out of each test's garbage collection, which is then quick."""
+    """Begin as everywhere, with what the imports made kept out of each test's collection.
+
+    A shell's `&` and nohup have signals ignored, and every program would inherit that.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, own)
     gc.collect()
     gc.freeze()
 

@@ -157,7 +157,7 @@ def _options() -> Schema:
     """Give the options as they stand in a query or a form, where nothing can be null."""
     options = ExecuteOptions.model_json_schema()
     _narrow(options["properties"])
-    for name in ("wait", "fresh"):
+    for name in ("wait", "fresh", "network"):
         options["properties"][name] = {"anyOf": [{"type": "boolean"}, {"enum": [0, 1, *SWITCHES]}]}
     for name in ("timeout", "name"):
         options["properties"][name] = options["properties"][name]["anyOf"][0]

@@ -15,7 +15,7 @@ import pytest_twisted
 import requests
 from harness import system
 from quickly import quick_of
-from slots import LEVELS, Slots, reactor, running_slots
+from slots import LEVELS, Slots, reactor
 
 from runyard.protocols.files import NONE as NOTHING
 from runyard.protocols.files import File, Files, pack
@@ -29,8 +29,10 @@ SOON_S = 15.0
 
 @pytest.fixture(params=LEVELS)
 def slots(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    with running_slots(tmp_path, level=request.param) as made:
-        yield made
+    made = Slots(tmp_path, level=request.param)
+    yield made
+    pytest_twisted.blockon(made.sandbox.stop())
+    pytest_twisted.blockon(made.jobs.remove())  # a million files are longer than its end waits
 
 
 def found(ending: Ending) -> dict[str, bytes]:
