@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runyard.worker.sandbox.kernel import (
         bpf,
         capabilities,
+        files,
         landlock,
         mounts,
         namespaces,
@@ -31,6 +32,7 @@ else:
     from kernel import (
         bpf,
         capabilities,
+        files,
         landlock,
         mounts,
         namespaces,
@@ -47,6 +49,7 @@ __all__ = [
     "bpf",
     "capabilities",
     "each_user",
+    "files",
     "landlock",
     "mounts",
     "namespaces",

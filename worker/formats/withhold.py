@@ -39,7 +39,7 @@ def withhold() -> list[str]:
 
 def _files() -> None:
     version = landlock.abi()
-    ruleset = landlock.prepare(version, tcp=False)
+    ruleset = landlock.prepare(version, tcp=False).value
     try:
         landlock.apply(version, ruleset)
     finally:

@@ -82,7 +82,7 @@ class Confinement:
             read_write_in=[order["cwd"], folders.tmp_of(order["cwd"])],
             devices=self._devices,
             tcp=False,
-        )
+        ).value
 
     def finish(self, ruleset: int) -> None:
         """When nothing but the exec is left to do: give up the rest, for good. Raises OSError."""

@@ -62,10 +62,11 @@ def memory_file(content: bytes) -> int:
     descriptor = os.memfd_create("runyard", os.MFD_CLOEXEC)
     with ExitStack() as undo:
         undo.callback(os.close, descriptor)
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        if content:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.lseek(descriptor, 0, os.SEEK_SET)
         undo.pop_all()
     return descriptor
 
@@ -88,7 +89,8 @@ class Said:
         """
         try:
             size = os.fstat(self._descriptor).st_size
-            told = os.pread(self._descriptor, MOST_TOLD, max(self._size, size - MOST_TOLD))
+            at = max(self._size, size - MOST_TOLD)
+            told = os.pread(self._descriptor, MOST_TOLD, at) if size > at else b""
         except OSError:
             told = b""
         self.close()

@@ -33,7 +33,8 @@ class FakeGroup:
 
     def __init__(self, name: str = "g") -> None:
         self.paths = [f"/groups/{name}"]
-        self.used = 0.0
+        self.base_bytes: int | None = 10 * MIB
+        self.used = self.before = 0.0
         self.counters = Counters(0, 0, 0.0, 30 * MIB, 10 * MIB)
         self.limits: list[tuple[Any, ...]] = []
         self.busy = 0
@@ -42,6 +43,7 @@ class FakeGroup:
     def begin(self) -> None:
         if self.error is not None:
             raise self.error
+        self.before = self.used
 
     def end(self) -> Counters:
         if self.error is not None:
@@ -51,8 +53,8 @@ class FakeGroup:
     def set_limits(self, *limits: Any) -> None:
         self.limits.append(limits)
 
-    def cpu_s(self) -> float:
-        return self.used
+    def used_s(self) -> float:
+        return self.used - self.before
 
     def remove(self) -> bool:
         if self.error is not None:

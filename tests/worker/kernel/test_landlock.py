@@ -41,9 +41,8 @@ def test_no_landlock_is_an_error() -> None:
 @needs
 def test_a_path_that_is_not_there_is_named_and_nothing_stays_open() -> None:
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(FileNotFoundError) as caught:
+    with pytest.raises(FileNotFoundError, match="openat /no/such: No such file"):
         landlock.prepare(here, read_execute=["/usr", "/no/such"])
-    assert caught.value.filename == "/no/such"
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -70,7 +69,7 @@ capabilities.no_new_privs()
 rules = landlock.prepare(landlock.abi(), read_execute=['seen', 'one', '/bin', '/usr', '/lib'],
                          read_write_in=['own'], devices=['/dev/null'])
 landlock.apply(landlock.abi(), rules)
-os.close(rules)
+os.close(rules.value)
 def read(path):
     with open(path) as source: return source.read()
 def write(path):

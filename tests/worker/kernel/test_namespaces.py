@@ -96,12 +96,12 @@ os.write(holds, b'x')
 print(os.read(said, 99))
 def work():
     try: namespaces.write_maps(None, uid=(0, 12345), gid=(0, 12345))
-    except OSError as error: print(type(error).__name__, error.filename)
+    except OSError as error: print(error.errno, error.strerror)
 inside(work)
 """
     assert run(start(uid) + code).splitlines() == [
         "b'5 6'",
-        "PermissionError /proc/self/uid_map",
+        "1 write '0 12345 1' to /proc/self/uid_map: Operation not permitted",
     ]
 
 

@@ -47,7 +47,7 @@ rules = landlock.prepare(version, read_execute=['/'], read_write_in=['/tmp'],
                          devices=['/dev/null']) if version else None
 os.setsid()
 capabilities.drop()
-if rules is not None: landlock.apply(version, rules); os.close(rules)
+if rules is not None: landlock.apply(version, rules); os.close(rules.value)
 ready.install()
 """
 TASK = """

@@ -40,6 +40,7 @@ class SlotGroup:
         hot: the files that are read for each task, open, by what they tell; it closes them.
 
     Attributes:
+        base_bytes: What was in use at `begin`; None where that is not told.
         fd: the folder in version 2, for CLONE_INTO_CGROUP; -1 in version 1, and when it is closed.
     """
 
@@ -50,7 +51,7 @@ class SlotGroup:
         self._hot = hot
         self._written: dict[str, str] = {}
         self._start: tuple[int, int, float] = NO_COUNTS
-        self._base: int | None = None
+        self.base_bytes: int | None = None
 
     @property
     def paths(self) -> list[str]:
@@ -77,18 +78,18 @@ class SlotGroup:
         self._reset_peak()
         self._start = self._counts()
         usage = self._hot.get("usage")
-        self._base = None if usage is None else usage.number()
+        self.base_bytes = None if usage is None else usage.number()
 
     def end(self) -> Counters:
         """Give what happened since `begin`."""
         oom, refused, cpu = self._counts()
         oom_0, refused_0, cpu_0 = self._start
         used = max(0.0, cpu - cpu_0) if "cpu" in self._hot else None
-        return Counters(oom - oom_0, refused - refused_0, used, self._peak(), self._base)
+        return Counters(oom - oom_0, refused - refused_0, used, self._peak(), self.base_bytes)
 
-    def cpu_s(self) -> float | None:
-        """Give the seconds of CPU used since the group was made, or None where none are counted."""
-        return self._cpu_s(self._hot["cpu"]) if "cpu" in self._hot else None
+    def used_s(self) -> float:
+        """Give the seconds of CPU used since `begin`; 0 where none are counted."""
+        return self._cpu_s(self._hot["cpu"]) - self._start[2] if "cpu" in self._hot else 0.0
 
     def pids(self) -> list[int]:
         """List the processes in it, those that we can see."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import struct
 import sys
 import time
 
@@ -16,35 +17,44 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.sandbox import collecting, inspecting
-    from runyard.worker.sandbox.jail import leaving, packets, rehearsal, wayout
+    from runyard.worker.sandbox.jail import leaving, packets, wayout
     from runyard.worker.sandbox.jail import order as orders
-    from runyard.worker.sandbox.kernel import capabilities, landlock, policy, seccomp, syscalls
+    from runyard.worker.sandbox.kernel import (
+        capabilities,
+        files,
+        landlock,
+        policy,
+        seccomp,
+        syscalls,
+    )
 else:
     import collecting
     import inspecting
     import leaving
     import order as orders
     import packets
-    import rehearsal
     import wayout
-    from kernel import capabilities, landlock, policy, seccomp, syscalls
+    from kernel import capabilities, files, landlock, policy, seccomp, syscalls
 
 MOST_DESCRIPTORS = 4096
 OPEN_FILES = 1024
+LIMITS = (
+    (resource.RLIMIT_CORE, 0),
+    (resource.RLIMIT_NOFILE, OPEN_FILES),
+    (resource.RLIMIT_MEMLOCK, 0),
+    (resource.RLIMIT_MSGQUEUE, 0),
+)
 PROGRAM = "main.py"
 FOLDER = "/task"
 WRITABLE = ("/tmp", FOLDER, "/dev/shm")  # noqa: S108 (of the jail)
 FILTER = seccomp.prepare(seccomp.program(syscalls.MACHINE, policy.NAMESPACED))
-PAGES: list[rehearsal.Range] = []
-"""What a run touches, by the zygote's rehearsal."""
 LANDLOCK = landlock.abi()
 
 
-def become(channel: Any, keeper: Any, proc: int, settings: Any) -> None:
+def become(channel: Any, keeper: Any, settings: Any, confined: syscalls.Noted) -> None:
     """Confine this process, wait for a task, and return when it is to be run by the interpreter."""
     try:
-        confine(proc)
-        rehearsal.populate(PAGES)
+        confined.make()
         packets.send(channel, ready=True)
         received = wait(channel)
         if received is None:
@@ -58,36 +68,30 @@ def become(channel: Any, keeper: Any, proc: int, settings: Any) -> None:
             os._exit(1)
 
 
-def confine(proc: int) -> None:
-    """Give up everything that a task may not have; `proc` is a proc that can be written to."""
-    capabilities.die_with_parent()
-    capabilities.set_dumpable(True)
-    first_to_go(proc)
-    os.setsid()
-    os.chdir(FOLDER)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    bound(resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
-    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
-    capabilities.no_new_privs()
-    capabilities.drop(bounding=False)
-    if LANDLOCK:
-        ruleset = landlock.prepare(
-            LANDLOCK, read_execute=["/"], read_write_in=WRITABLE, devices=["/dev"]
-        )
-        landlock.apply(LANDLOCK, ruleset)
-        os.close(ruleset)
-    FILTER.install()
-
-
-def first_to_go(proc: int) -> None:
-    """Where memory runs out, the task is killed rather than who runs it."""
-    adjustment = os.open("self/oom_score_adj", os.O_WRONLY, dir_fd=proc)
-    try:
-        os.write(adjustment, b"1000")
-    finally:
-        os.close(adjustment)
-        os.close(proc)
+def prepare(proc_at: int) -> syscalls.Noted:
+    """Note, in the zygote, how each task's process gives up everything that it may not have."""
+    with syscalls.Noted() as calls:
+        capabilities.die_with_parent()
+        capabilities.set_dumpable(True)
+        # where memory runs out, the task is killed rather than who runs it
+        files.write("self/oom_score_adj", "1000", proc_at)
+        files.close(proc_at)
+        syscalls.call("setsid")
+        files.enter(FOLDER)
+        for number, most in LIMITS:
+            hard = resource.getrlimit(number)[1]
+            value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            syscalls.call("prlimit64", 0, number, struct.pack("=2Q", value, value), None)
+        capabilities.no_new_privs()
+        capabilities.drop(bounding=False)
+        if LANDLOCK:
+            ruleset = landlock.prepare(
+                LANDLOCK, read_execute=["/"], read_write_in=WRITABLE, devices=["/dev"]
+            )
+            landlock.apply(LANDLOCK, ruleset)
+            files.close(ruleset)
+        FILTER.install()
+    return calls
 
 
 def wait(channel: Any) -> list[int] | None:
@@ -123,20 +127,14 @@ def begin(descriptors: list[int], channel: Any, keeper: Any, settings: Any) -> N
         os.execve(order.exec_argv[0], order.exec_argv, variables(order.env))  # noqa: S606
     keeper.close()
     wanted = variables(order.env)
-    for name in os.environb.keys() - wanted.keys():
-        del os.environb[name]
-    for name, value in wanted.items():
-        if os.environb.get(name) != value:
-            os.environb[name] = value
+    if wanted != settings.environment:
+        for name in os.environb.keys() - wanted.keys():
+            del os.environb[name]
+        os.environb.update(wanted)
     arguments = [os.fsdecode(each) for each in order.args]
     sys.argv[1:] = arguments
     if hasattr(sys, "orig_argv"):
         sys.orig_argv += arguments
-    watch_the_end()
-
-
-def watch_the_end() -> None:
-    """Be there when the program ends: told of by the one, made short by the other."""
     leaving.arm()
     inspecting.begin()
 

@@ -15,15 +15,16 @@ ZYGOTE = "zygote"
 FRESH = "fresh"
 SANDBOX = Path(__file__).parents[1]
 KERNEL = (
-    "bpf", "capabilities", "landlock", "mounts", "namespaces", "policy", "seccomp", "syscalls",
+    "bpf", "capabilities", "files", "landlock", "mounts", "namespaces", "policy", "seccomp",
+    "syscalls",
 )  # fmt: skip
 ZYGOTE_FILES = {
     "sitecustomize.py": "jail/zygote.py",
     "serving.py": "jail/serving.py",
     "keeper.py": "jail/keeper.py",
     "child.py": "jail/child.py",
+    "inheriting.py": "jail/inheriting.py",
     "leaving.py": "jail/leaving.py",
-    "rehearsal.py": "jail/rehearsal.py",
     "order.py": "jail/order.py",
     "packets.py": "jail/packets.py",
     "collecting.py": "collecting.py",

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from runyard.worker.sandbox import collecting
     from runyard.worker.sandbox.jail import child, packets
-    from runyard.worker.sandbox.kernel import capabilities, mounts, namespaces
+    from runyard.worker.sandbox.kernel import capabilities, files, mounts, namespaces, syscalls
 else:
     import _signal as signal  # `signal` itself loads enum, and with it half a library
 
     import child
     import collecting
     import packets
-    from kernel import capabilities, mounts, namespaces
+    from kernel import capabilities, files, mounts, namespaces, syscalls
 
 INSIDE = 1000
 """The task's uid and gid as it sees them itself."""
@@ -43,6 +43,10 @@ MEMORY_FILE = "/memfd:"
 GO, TROUBLE = b"go ", b"no "
 TMPFS = mounts.NOSUID | mounts.NODEV
 INODES = 16 * 1024
+ALONE = [child.PROGRAM]
+SIGACTION = 32  # asm-generic/signal.h, SIG_DFL all of it
+with syscalls.Noted() as UNINTERRUPTED:
+    syscalls.call("rt_sigaction", signal.SIGINT, bytes(SIGACTION), None, 8)
 
 
 class Settings:
@@ -54,6 +58,8 @@ class Settings:
         disk_bytes: How much a task may keep in files unless its order says otherwise.
         proc: ``pid`` where a task's proc can show processes alone, ``all``, or ``none``.
         files: Names in ``/.files`` that are linked to beside the program.
+        environment: The variables that a task has already.
+        proc_at: The descriptor of a proc whose files about a process itself can be written to.
     """
 
     def __init__(self, text: str) -> None:
@@ -63,27 +69,34 @@ class Settings:
         self.disk_bytes = int(disk)
         self.proc = proc
         self.files = files
+        self.environment = dict(os.environb)
+        # a jail's or the machine's: a task's own cannot be written to
+        self.proc_at = PROC if proc == "none" else os.open("/proc", os.O_PATH | os.O_DIRECTORY)
 
 
-def keep(channel: Any, settings: Settings) -> None:
-    """Be the keeper; returns in the task's process alone."""
-    try:
+def prepare(settings: Settings) -> syscalls.Noted:
+    """Note, in the zygote, what every keeper does first: it is alone, and has a task's folders."""
+    with syscalls.Noted() as calls:
         capabilities.die_with_parent()
-        # the task's own, if it has one, cannot be written to
-        flags = os.O_PATH | os.O_DIRECTORY
-        proc = PROC if settings.proc == "none" else os.open("/proc", flags)
-        become_alone(settings, proc)
+        uid, gid = (INSIDE, settings.uid), (INSIDE, settings.gid)
+        namespaces.write_maps("self", uid=uid, gid=gid, at=settings.proc_at)
         furnish(settings)
         capabilities.set_dumpable(False)
+    return calls
+
+
+def keep(channel: Any, settings: Settings, alone: syscalls.Noted, confined: syscalls.Noted) -> None:
+    """Be the keeper; returns in the task's process alone."""
+    try:
+        alone.make()
         ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             ours.close()
-            child.become(channel, theirs, proc, settings)
+            child.become(channel, theirs, settings, confined)
             return
+        UNINTERRUPTED.make()
         theirs.close()
-        os.close(proc)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         code = attend(channel, ours, pid, settings)
     except BaseException as error:  # noqa: BLE001 (a clone must never return)
         text = f"a task's keeper: {type(error).__name__}: {error}\n"
@@ -92,23 +105,15 @@ def keep(channel: Any, settings: Settings) -> None:
     os._exit(code)
 
 
-def become_alone(settings: Settings, proc: int) -> None:
-    """Take the task's identity in the new user namespace."""
-    os.fchdir(proc)
-    namespaces.write_maps("self", uid=(INSIDE, settings.uid), gid=(INSIDE, settings.gid))
-    os.chdir("/")
-
-
 def furnish(settings: Settings) -> None:
     """Mount the task's own folders, one sized filesystem in all, and its own view of processes."""
     mounts.tmpfs("/mnt", size=settings.disk_bytes, inodes=INODES, mode=0o755)
     for name, mode in (("tmp", 0o1777), ("shm", 0o1777), ("task", 0o700)):
-        os.mkdir(f"/mnt/{name}")
-        os.chmod(f"/mnt/{name}", mode)
+        files.make_folder(f"/mnt/{name}", mode)
         target = {"shm": "/dev/shm"}.get(name, f"/{name}")  # noqa: S108 (of the jail)
         mounts.bind(f"/mnt/{name}", target, recursive=False, flags=0)
     for each in settings.files:
-        os.symlink(f"/.files/{each}", f"/mnt/task/{each}")
+        files.link(f"/.files/{each}", f"/mnt/task/{each}")
     mounts.unmount("/mnt")
     if settings.proc != "none":
         mounts.proc("/proc", subset_pid=settings.proc == "pid")
@@ -116,7 +121,7 @@ def furnish(settings: Settings) -> None:
 
 def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
     """Wait for the task to come, then to its end; give our exit code."""
-    message, files = packets.receive(child_end)
+    message, rights = packets.receive(child_end)
     if not message.startswith(GO):
         os.waitpid(pid, 0)
         if message.startswith(TROUBLE):
@@ -140,13 +145,13 @@ def attend(channel: Any, child_end: Any, pid: int, settings: Settings) -> int:
         return 0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     disk_full = full("/tmp")  # noqa: S108 (of the jail)
-    if clean and "gone" not in seen:
-        collecting.Collection(files[0], int(most_file), release=True).collect(child.FOLDER)
+    if clean and seen != "gone" and not alone_in(child.FOLDER):
+        collecting.Collection(rights[0], int(most_file), release=True).collect(child.FOLDER)
     packets.send(
         channel, ended=status, wall_s=wall_s, clean=clean,
         cpu_s=max(0.0, usage.ru_utime + usage.ru_stime - float(spent)),
         max_rss_bytes=usage.ru_maxrss * 1024,
-        late="late" in seen, forsaken="forsaken" in seen, disk_full=disk_full,
+        late=seen == "late", forsaken=seen == "forsaken", disk_full=disk_full,
     )  # fmt: skip
     return 0
 
@@ -160,8 +165,8 @@ def last_word(child_end: Any) -> str:
     return message[len(TROUBLE) :].decode("utf-8", "replace") if message.startswith(TROUBLE) else ""
 
 
-def watch(channel: Any, pid: int, wall_s: float, lease_s: float) -> set[str]:
-    """Wait until the task's main process ends, or end it; say why it was ended.
+def watch(channel: Any, pid: int, wall_s: float, lease_s: float) -> str:
+    """Wait until the task's main process ends, or end it; say why it was ended, if it was.
 
     ``late``: past the wall limit. ``forsaken``: past its lease: the worker may be frozen, or cut
     off from whoever wants the task. ``gone``: the worker is.
@@ -170,28 +175,28 @@ def watch(channel: Any, pid: int, wall_s: float, lease_s: float) -> set[str]:
     poll = select.poll()
     poll.register(process, select.POLLIN)
     poll.register(channel.fileno(), select.POLLIN)
-    now = time.monotonic()
-    ends = {"late": now + wall_s + GRACE_S, "forsaken": now + lease_s}
-    seen: set[str] = set()
+    late = time.monotonic() + wall_s + GRACE_S
+    forsaken = time.monotonic() + lease_s
+    seen = ""
     while True:
-        left = max(0.0, min(ends.values()) - time.monotonic())
-        ready = {fd for fd, _ in poll.poll(None if seen else left * 1000)}
-        if process in ready:
+        left = (min(forsaken, late)) - time.monotonic()
+        ready = poll.poll(None if seen else left * 1000 if left > 0 else 0)
+        if process in [descriptor for descriptor, _ in ready]:
             return seen
-        if channel.fileno() in ready:
+        if ready:
             packet, _ = packets.receive(channel)
             verb, value = packets.verb_of(packet)
             if verb == b"renew":
-                ends["forsaken"] = time.monotonic() + float(value)
+                forsaken = time.monotonic() + float(value)
                 continue
             if verb == b"trace":
                 trace(pid)
                 continue
             if not packet:
                 poll.unregister(channel.fileno())
-                seen.add("gone")
-        elif not ready:
-            seen.add(min(ends, key=ends.__getitem__))
+                seen = "gone"
+        else:
+            seen = "late" if late < forsaken else "forsaken"
         os.kill(pid, signal.SIGKILL)
 
 
@@ -214,6 +219,14 @@ def trace(pid: int) -> None:
             os.kill(pid, TRACE_SIGNAL)
     except (OSError, ValueError, StopIteration):
         pass
+
+
+def alone_in(folder: str) -> bool:
+    """Say whether a program has left nothing but itself."""
+    try:
+        return os.listdir(folder) == ALONE
+    except OSError:
+        return False
 
 
 def end_all() -> None:

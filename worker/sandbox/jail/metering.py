@@ -55,7 +55,6 @@ class Meter:
         self._clock = clock
         self._group = group
         self._timer: IDelayedCall | None = None
-        self._began = 0.0
 
     def begin(self, limits: Limits, over: Callable[[], None]) -> None:
         """Bound what the next task of the slot may use; `over` is called past its CPU limit.
@@ -65,11 +64,8 @@ class Meter:
         """
         try:
             self._group.begin()
-            in_use = self._group.end().base_bytes or 0
-            self._group.set_limits(
-                memory_limit(in_use, limits.memory_bytes), limits.processes + OURS, CORES
-            )
-            self._began = self._group.cpu_s() or 0.0
+            memory = memory_limit(self._group.base_bytes or 0, limits.memory_bytes)
+            self._group.set_limits(memory, limits.processes + OURS, CORES)
         except GroupError as error:
             raise OSError(str(error)) from None
         self._arm(limits.cpu_s, over)
@@ -99,7 +95,7 @@ class Meter:
         self._timer = self._clock.callLater(left / CORES + CPU_LOOK_S, self._look, left, over)
 
     def _look(self, limit: float, over: Callable[[], None]) -> None:
-        used = (self._group.cpu_s() or 0.0) - self._began
+        used = self._group.used_s()
         if used >= limit:
             over()
         else:

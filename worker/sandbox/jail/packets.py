@@ -26,16 +26,10 @@ def receive(channel: Any) -> tuple[bytes, list[int]]:
         data, ancillary, _, _ = channel.recvmsg(MAX_PACKET, room, MSG_CMSG_CLOEXEC)
     except OSError:  # ECONNRESET where packets of ours were still unread
         return b"", []
-    rights = [each[2] for each in ancillary if each[:2] == (SOL_SOCKET, SCM_RIGHTS)]
-    return data, [descriptor for each in rights for descriptor in descriptors_of(each)]
-
-
-def descriptors_of(raw: bytes) -> list[int]:
-    """Read the numbers out of a control message."""
-    from sys import byteorder
-
-    whole = len(raw) - len(raw) % INT
-    return [int.from_bytes(raw[at : at + INT], byteorder) for at in range(0, whole, INT)]
+    if not ancillary or ancillary[0][1] != SCM_RIGHTS:
+        return data, []
+    raw = ancillary[0][2]  # all that were sent with it are in one
+    return data, memoryview(raw)[: len(raw) // INT * INT].cast("i").tolist()
 
 
 def verb_of(packet: bytes) -> tuple[bytes, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import ctypes
 import gc
 import os
 
@@ -11,16 +12,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from runyard.worker.sandbox import inspecting
-    from runyard.worker.sandbox.jail import child, keeper, leaving, packets, rehearsal
-    from runyard.worker.sandbox.kernel import capabilities, namespaces
+    from runyard.worker.sandbox.jail import child, inheriting, keeper, leaving, packets
+    from runyard.worker.sandbox.kernel import capabilities, namespaces, syscalls
 else:
     import child
+    import inheriting
     import inspecting
     import keeper
     import leaving
     import packets
-    import rehearsal
-    from kernel import capabilities, namespaces
+    from kernel import capabilities, namespaces, syscalls
 
 OF_A_TASK = (
     namespaces.NEWUSER
@@ -44,22 +45,26 @@ def run(settings_text: str) -> None:
     if settings.proc == "none":
         os.set_inheritable(keeper.PROC, False)
     channel = _socket.socket(fileno=settings.channel)
+    alone, confined = keeper.prepare(settings), child.prepare(settings.proc_at)
+    inheriting.inherit()
     gc.collect()
     gc.freeze()
-    pages = rehearsal.rehearse(child.watch_the_end)
-    if pages is not None:
-        child.PAGES.extend(pages)
-        serve(channel, settings)
+    serve(channel, settings, alone, confined)
 
 
-def serve(channel: Any, settings: keeper.Settings) -> None:
+def serve(
+    channel: Any, settings: keeper.Settings, alone: syscalls.Noted, confined: syscalls.Noted
+) -> None:
     """Clone a keeper a task; returns in tasks' processes alone."""
+    pid = ctypes.c_long(-1)
+    with syscalls.Noted() as clone:
+        namespaces.clone_into(pid, OF_A_TASK)
     while True:
-        pid, _ = namespaces.clone3(OF_A_TASK)
-        if pid == 0:
-            keeper.keep(channel, settings)
+        clone.make()
+        if pid.value == 0:
+            keeper.keep(channel, settings, alone, confined)
             return
-        _, status = os.waitpid(pid, 0)
+        _, status = os.waitpid(pid.value, 0)
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == keeper.NO_TASK:
             os._exit(0)  # the worker closed the socket
         if status != 0:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import stat
 import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runyard.worker.sandbox.kernel import syscalls
+    from runyard.worker.sandbox.kernel import files, syscalls
 else:
-    from kernel import syscalls
+    from kernel import files, syscalls
 
 CREATE_RULESET_VERSION = 1
 RULE_PATH_BENEATH = 1
@@ -80,16 +79,17 @@ def prepare(
     devices: Iterable[str] = (),
     tcp: bool = True,
     scopes: bool = True,
-) -> int:
+) -> ctypes.c_long:
     """Make a ruleset and give its descriptor, which is closed on exec and may be used often.
 
-    Paths are files or folders with all below them. Raises OSError with the path that it was about,
-    and ENOSYS where `version` is 0.
+    Paths are files or folders with all below them, each of its kind when this is called. Raises
+    OSError with the path that it was about, and ENOSYS where `version` is 0.
     """
     if version < 1:
         raise OSError(errno.ENOSYS, "this kernel has no Landlock")
     attributes = attribute(version, tcp=tcp, scopes=scopes)
-    ruleset = syscalls.call("landlock_create_ruleset", attributes, len(attributes), 0)
+    ruleset = ctypes.c_long(-1)
+    syscalls.call("landlock_create_ruleset", attributes, len(attributes), 0, into=ruleset)
     try:
         for path in read_execute:
             _allow(ruleset, path, READ_EXECUTE)
@@ -98,23 +98,24 @@ def prepare(
         for path in devices:
             _allow(ruleset, path, DEVICES & handled(version))
     except BaseException:
-        os.close(ruleset)
+        files.close(ruleset)
         raise
     return ruleset
 
 
-def _allow(ruleset: int, path: str, access: int) -> None:
-    where = os.open(path, os.O_PATH | os.O_CLOEXEC)
+def _allow(ruleset: ctypes.c_long, path: str, access: int) -> None:
+    if not os.path.isdir(path):
+        access &= OF_FILES
+    beneath = ctypes.create_string_buffer(struct.pack("=Qi", access, -1), 12)
+    where = ctypes.c_int.from_buffer(beneath, 8)
+    files.opened(path, os.O_PATH, where)
     try:
-        if not stat.S_ISDIR(os.fstat(where).st_mode):
-            access &= OF_FILES
-        beneath = ctypes.create_string_buffer(struct.pack("=Qi", access, where), 12)
         syscalls.call("landlock_add_rule", ruleset, RULE_PATH_BENEATH, beneath, 0, about=path)
     finally:
-        os.close(where)
+        files.close(where)
 
 
-def apply(version: int, ruleset: int) -> None:
+def apply(version: int, ruleset: int | ctypes.c_long) -> None:
     """Hold this thread, and what it starts, to the ruleset for good.
 
     What is withheld is not written to the audit log (from ABI 7), which a task could else fill.

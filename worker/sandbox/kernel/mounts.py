@@ -12,9 +12,9 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runyard.worker.sandbox.kernel import syscalls
+    from runyard.worker.sandbox.kernel import files, syscalls
 else:
-    from kernel import syscalls
+    from kernel import files, syscalls
 
 RDONLY, NOSUID, NODEV, NOEXEC = 1, 2, 4, 8
 """The same in MS_*, MOUNT_ATTR_* and statvfs's ST_*."""
@@ -144,11 +144,7 @@ def pivot_into(folder: str) -> None:
 
 def _encoded(text: str | None) -> bytes | None:
     """Give the bytes. Raises ValueError for a NUL, which would cut the text short."""
-    if text is None:
-        return None
-    if "\0" in text:
-        raise ValueError(f"a NUL in {text!r}")
-    return os.fsencode(text)
+    return None if text is None else files.encoded(text)
 
 
 def _plain(field: bytes) -> bytes:

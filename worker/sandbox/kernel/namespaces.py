@@ -12,9 +12,9 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runyard.worker.sandbox.kernel import syscalls
+    from runyard.worker.sandbox.kernel import files, syscalls
 else:
-    from kernel import syscalls
+    from kernel import files, syscalls
 
 NEWTIME, NEWNS, NEWCGROUP, NEWUTS = 0x80, 0x20000, 0x02000000, 0x04000000
 NEWIPC, NEWUSER, NEWPID, NEWNET = 0x08000000, 0x10000000, 0x20000000, 0x40000000
@@ -48,6 +48,12 @@ def clone3(flags: int = 0, *, pidfd: bool = False, cgroup: int | None = None) ->
     return (pid, slot.value) if pid else (0, -1)
 
 
+def clone_into(pid: ctypes.c_long, flags: int) -> None:
+    """Fork into new namespaces, to be noted: the pid is 0 in the child. As `clone3` otherwise."""
+    args = CLONE_ARGS.pack(flags, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, 0)
+    syscalls.call("clone3", args, FIRST_CLONE_ARGS, into=pid)
+
+
 def unshare(flags: int) -> None:
     """Move this process (for NEWPID, its children to come) into new namespaces. Raises OSError."""
     syscalls.call("unshare", flags)
@@ -59,10 +65,12 @@ def write_maps(
     uid: tuple[int, int],
     gid: tuple[int, int],
     deny_setgroups: bool = True,
+    at: int = files.AT_FDCWD,
 ) -> None:
     """Map one user and one group, each (inside, outside), into a user namespace.
 
-    `of` is a process in it, a folder of a proc that stands for one, or None for this one. Without
+    `of` is a process in it, a folder of a proc (seen from the folder `at`) that stands for one, or
+    None for this one. Without
     setgroups no process in it can change its supplementary groups, which an unprivileged writer has
     to accept; so give them up before.
     An outside uid of 0 needs CAP_SETFCAP where the namespace was made: a zygote is not uid 0.
@@ -70,20 +78,9 @@ def write_maps(
     """
     folder = of if isinstance(of, str) else "/proc/self" if of is None else f"/proc/{of:d}"
     if deny_setgroups:
-        write(f"{folder}/setgroups", "deny")
-    write(f"{folder}/uid_map", f"{uid[0]:d} {uid[1]:d} 1")
-    write(f"{folder}/gid_map", f"{gid[0]:d} {gid[1]:d} 1")
-
-
-def write(path: str, text: str) -> None:
-    """Write to a file of the kernel's in one go. Raises OSError with the path."""
-    target = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(target, text.encode())
-    except OSError as error:
-        raise OSError(error.errno, f"{text!r}: {error.strerror}", path) from None
-    finally:
-        os.close(target)
+        files.write(f"{folder}/setgroups", "deny", at)
+    files.write(f"{folder}/uid_map", f"{uid[0]:d} {uid[1]:d} 1", at)
+    files.write(f"{folder}/gid_map", f"{gid[0]:d} {gid[1]:d} 1", at)
 
 
 def set_hostname(name: str) -> None:
