@@ -17,14 +17,15 @@ WORRYING = (LogLevel.critical,)
 
 
 def pytest_sessionstart() -> None:
-    """Begin as everywhere, with what the imports made kept out of each test's collection.
-
-    A shell's `&` and nohup have signals ignored, and every program would inherit that.
-    """
+    """Begin as everywhere: a shell's `&` and nohup have signals ignored, as programs inherit it."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:
             own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, own)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what the imports made out of each test's garbage collection, which is then quick."""
     gc.collect()
     gc.freeze()
 

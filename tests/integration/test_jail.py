@@ -66,7 +66,7 @@ if __name__ == '__main__':
             print(how, pool.map(double, range(4)))
 """
 LIBRARY = """
-import asyncio, ctypes, inspect, os, pickle, signal, sqlite3, subprocess, sys, threading
+import asyncio, ctypes, functools, inspect, os, pickle, signal, sqlite3, subprocess, sys, threading
 import dataclasses
 @dataclasses.dataclass
 class Kept:
@@ -86,7 +86,8 @@ base.commit()
 print(base.execute('select sum(x) from t').fetchone())
 print(subprocess.run(['sh', '-c', 'echo $0 $((1+1))'], capture_output=True, text=True).stdout)
 print(subprocess.run([sys.executable, '-c', 'print(7)'], capture_output=True, text=True).stdout)
-threads = [threading.Thread(target=print, args=('thread',)) for _ in range(3)]
+say = functools.partial(print, 'thread\\n', end='')
+threads = [threading.Thread(target=say) for _ in range(3)]
 [t.start() for t in threads]; [t.join() for t in threads]
 signal.signal(signal.SIGUSR1, lambda *a: print('handled'))
 os.kill(os.getpid(), signal.SIGUSR1)
