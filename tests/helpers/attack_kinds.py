@@ -93,8 +93,9 @@ def wrong_in(attack: Attack, seen: Seen, level: str, secret: bytes) -> list[str]
     allowed = {attack.at_full} if attack.at_full and level == "full" else attack.ends
     if seen.ended not in allowed:
         wrong.append(f"ended as {seen.ended} ({seen.detail}), not as {sorted(allowed)}")
-    if seen.ended == "success" and attack.says.encode() not in seen.stdout:
-        wrong.append(f"did not say {attack.says!r}: {output[-300:]!r}")
+    says = attack.says if level in attack.holds else "done"
+    if seen.ended == "success" and says.encode() not in seen.stdout:
+        wrong.append(f"did not say {says!r}: {output[-300:]!r}")
     if seen.ended == "exception" and re.search(rb"NameError|SyntaxError", output):
         wrong.append(f"the program itself is wrong: {output[-300:]!r}")
     if seen.took_s > attack.wall_s + SLACK_S:

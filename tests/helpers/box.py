@@ -91,18 +91,20 @@ def run(
     cwd: str = "/tmp",
     masked: bool = True,
     user: bool = os.geteuid() != 0,
+    uid: int | None = None,
 ) -> Boxed:
     """Run a program in a box of its own, to its end.
 
     `masked` keeps the kernel's settings in the box's /proc read-only (without it, an ordinary user
-    in the box can mount a /proc of its own). Blocks: tests that use a reactor run inside.
+    in the box can mount a /proc of its own). With `uid` the program of root's box is that user's.
+    Blocks: tests that use a reactor run inside.
 
     Raises:
         NoBox: it cannot be made here.
     """
     host = PREFIX + secrets.token_hex(4)
     order: dict[str, Any] = {
-        "argv": argv, "cwd": cwd, "host": host, "masked": masked, "user": user,
+        "argv": argv, "cwd": cwd, "host": host, "masked": masked, "user": user, "uid": uid,
         "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp",
                 "LANG": "C.UTF-8", **(env or {}), "RUNYARD_BOX": host},
         "wall_s": size.wall_s, "memory": size.memory, "pids": size.pids, "cpus": size.cpus,

@@ -82,6 +82,10 @@ def run_program(order: dict[str, Any], controllers: list[str]) -> int:
 
             resource.setrlimit(resource.RLIMIT_NPROC, (order["pids"], order["pids"]))
             resource.setrlimit(resource.RLIMIT_AS, (order["memory"], order["memory"]))
+        if order["uid"] is not None:
+            os.setgroups([])
+            os.setresgid(*(order["uid"],) * 3)
+            os.setresuid(*(order["uid"],) * 3)
         os.setsid()
         os.chdir(order["cwd"])
         os.execve(order["argv"][0], order["argv"], order["env"])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 import pytest
 from attack_boxes import QUICK_SIZE
 from box import NoBox
 from box_canary import demand
+
+AS_ROOT = pytest.mark.skipif(
+    os.geteuid() != 0, reason="an attack's outer box has a memory group, which root makes"
+)
 
 
 @cache

@@ -6,17 +6,16 @@ attack_subjects.py); each is then a test of its own.
 
 from __future__ import annotations
 
-import attack_subjects
 import pytest
 from attack_boxes import QUICK_SIZE, WHOLE_SIZE, Told, run_attacks
 from attack_list import ATTACKS, QUICK
-from outer_box import outer_box  # noqa: F401 (a fixture)
+from box import NoBox
+from outer_box import AS_ROOT, outer_box  # noqa: F401 (a fixture)
 
 JAIL = "attack_subjects:jail"
+NOBODY = 65534
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(attack_subjects, "jail"), reason="there is no jail to attack yet"
-)
+pytestmark = AS_ROOT
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +26,14 @@ def quick(outer_box: None) -> Told:  # noqa: F811
 @pytest.fixture(scope="module")
 def whole(outer_box: None) -> Told:  # noqa: F811
     return run_attacks(JAIL, "attack_list:ATTACKS", size=WHOLE_SIZE)
+
+
+@pytest.fixture(scope="module")
+def ordinary(outer_box: None) -> Told:  # noqa: F811
+    try:
+        return run_attacks(JAIL, "attack_list:ATTACKS", size=WHOLE_SIZE, uid=NOBODY)
+    except NoBox as error:
+        pytest.skip(str(error))
 
 
 def _right(told: Told, name: str) -> None:
@@ -58,3 +65,14 @@ def test_an_attack_fails(whole: Told, name: str) -> None:
 @pytest.mark.slow
 def test_the_attacks_leave_nothing(whole: Told) -> None:
     _nothing_left(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [attack.name for attack in ATTACKS])
+def test_an_attack_fails_in_an_ordinary_user_s_sandbox(ordinary: Told, name: str) -> None:
+    _right(ordinary, name)
+
+
+@pytest.mark.slow
+def test_the_attacks_leave_nothing_of_an_ordinary_user_s(ordinary: Told) -> None:
+    _nothing_left(ordinary)

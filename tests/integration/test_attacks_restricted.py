@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from attack_boxes import QUICK_SIZE, Told, run_attacks
 from attack_list import QUICK
-from outer_box import outer_box  # noqa: F401 (a fixture)
+from outer_box import AS_ROOT, outer_box  # noqa: F401 (a fixture)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, AS_ROOT]
 HOLDING = [attack.name for attack in QUICK if "restricted" in attack.holds]
 
 

@@ -12,7 +12,7 @@ import box_canary
 import box_canary_inside
 import pytest
 from box import NoBox, Size, inside_box, run, run_pytest
-from outer_box import outer_box  # noqa: F401 (a fixture)
+from outer_box import AS_ROOT, outer_box  # noqa: F401 (a fixture)
 
 MIB = 1024 * 1024
 PYTHON = sys.executable
@@ -28,6 +28,7 @@ sys.exit(7)
 pytestmark = pytest.mark.usefixtures("outer_box")
 
 
+@AS_ROOT
 def test_what_a_program_leaves_is_told_and_ends_with_the_box() -> None:
     before = Path("/proc/self/mountinfo").read_text()
     boxed = run([PYTHON, "-I", "-S", "-c", LEAVES], SMALL)
@@ -38,6 +39,7 @@ def test_what_a_program_leaves_is_told_and_ends_with_the_box() -> None:
     assert Path("/proc/self/mountinfo").read_text() == before
 
 
+@AS_ROOT
 def test_a_group_below_the_boxs_own_holds_what_enters_it() -> None:
     code = (
         "import os\n"
@@ -98,6 +100,7 @@ def test_a_box_of_full_size_holds() -> None:
     box_canary.demand()
 
 
+@AS_ROOT
 @pytest.mark.slow
 def test_pytest_runs_in_a_box() -> None:
     test = "tests/integration/test_outer_box.py::test_this_process_is_in_no_box"

@@ -107,7 +107,8 @@ try:
 except BlockingIOError: print(made)
 """
     ending = await slots.run(code, processes=8)
-    assert ending.stdout == b"7\n", ending.stderr.decode()
+    made = int(ending.stdout)
+    assert made == 7 if ROOT else 0 < made < 100, "others of its user's come and go"
     assert ending.clean
 
 
@@ -122,7 +123,8 @@ def test_without_landlock_or_for_a_shared_uid_with_an_early_one_it_is_not_had() 
     none = trying.why_not(evolve(HELD, abi=0), INTERPRETERS[0], UNUSED)
     assert none is not None
     assert none.startswith("isolation 'restricted' is not to be had here: ")
-    assert "Landlock is needed, version 1: there is none (Linux 5.13 or later" in none
+    least = 1 if ROOT else 3
+    assert f"Landlock is needed, version {least}: there is none (Linux 5.13 or later" in none
     early = trying.why_not(evolve(HELD, abi=2, owns_files=True), INTERPRETERS[0], None)
     assert "Landlock is needed, version 3: this kernel's is older" in str(early)
 
