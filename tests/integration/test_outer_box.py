@@ -119,7 +119,7 @@ def test_an_ordinary_user_has_a_box_by_a_user_namespace() -> None:
     program = str(Path(box_canary_inside.__file__).with_name("box_inside.py"))
     order = {
         "argv": ["/bin/sh", "-c", "id -u; echo x > /tmp/x && ls /tmp; touch /etc/x; ulimit -p"],
-        "cwd": "/tmp", "host": "ry-box-user", "masked": False, "user": True, "env": {},
+        "cwd": "/tmp", "host": "ry-box-user", "masked": False, "user": True, "uid": None, "env": {},
         "wall_s": 10, "memory": 512 * MIB, "pids": 40, "cpus": 1, "tmp": MIB, "shm": MIB,
         "report": 1,
     }  # fmt: skip
