@@ -55,6 +55,21 @@ def full(jails: Jails) -> Jails:
     return jails
 
 
+READS = """
+import os
+left = 120 << 20
+for top, _, names in os.walk('/usr/lib'):
+    for path in (os.path.join(top, name) for name in names):
+        if left <= 0 or os.path.islink(path) or not os.path.isfile(path): continue
+        file = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        while data := os.read(file, 1 << 20): left -= len(data)
+        os.close(file)
+print(left <= 0)
+"""
+FILLS = "for n in range(6): open(f'/tmp/{n}', 'wb').write(bytes(8 << 20))"
+
+
 async def unharmed(jails: Jails) -> None:
     code = "x = bytearray(b'x') * (100 << 20)\nprint(sum(x[::1 << 20]))"
     assert await jails.says(code) == f"{100 * ord('x')}\n"
@@ -77,6 +92,22 @@ async def test_memory_of_the_whole_task_is_held_and_told(full: Jails, what: str)
     assert limit == allowed
     assert allowed <= measured < allowed + 16 * MIB
     await unharmed(full)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_task_read_is_no_memory_of_the_next(full: Jails) -> None:
+    assert await full.says(READS) == "True\n"
+    ended = await full.run(MEMORY["itself"], memory_bytes=64 * MIB)
+    assert ended.reason is Reason.MEMORY_LIMIT
+    assert ended.limit is not None
+    assert ended.limit.measured < 80 * MIB
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_files_of_a_task_take_no_memory_from_the_next(full: Jails) -> None:
+    for _ in range(3):
+        assert await full.says(FILLS) == ""
+        assert await full.says("x = bytearray(b'x') * (48 << 20)", memory_bytes=64 * MIB) == ""
 
 
 @pytest_twisted.ensureDeferred

@@ -35,6 +35,9 @@ class Helper(Protocol):
 class Meter(Protocol):
     """Bounds and measures what all processes of a slot's job use together."""
 
+    def idle(self) -> None:
+        """The slot is ready and has no job."""
+
     def begin(self, limits: Limits, over: Callable[[], None]) -> None:
         """Bound the next job; `over` is called where it is past a limit. Raises OSError."""
 
@@ -223,6 +226,8 @@ class Slot:
     def _heard(self, packet: dict[str, Any]) -> None:
         if "ready" in packet:
             self.ready, self._early = not self._given_up, False
+            if self._meter is not None and self.job is None:
+                self._meter.idle()
             self._owner.idle(self)
             return
         job = self.job
