@@ -59,6 +59,8 @@ class FakeGroup:
         self.limits.append(limits)
 
     def used_s(self) -> float:
+        if self.error is not None:
+            raise self.error
         return self.used - self.before
 
     def remove(self) -> bool:
@@ -154,6 +156,16 @@ def test_processor_time_of_all_is_looked_at_when_it_can_have_been_used(
     clock.advance(0.2)
     assert len(over) == 1
     assert not clock.getDelayedCalls()
+
+
+def test_a_look_that_fails_is_not_the_last(meter: Meter, group: FakeGroup, clock: Clock) -> None:
+    over: list[float] = []
+    meter.begin(Limits(cpu_s=1), lambda: over.append(clock.seconds()))
+    group.error = BROKEN
+    clock.advance(1.1)
+    group.error, group.used = None, 1.5
+    clock.advance(1.1)
+    assert len(over) == 1
 
 
 def test_a_job_that_ends_is_not_looked_at_any_more(meter: Meter, clock: Clock) -> None:

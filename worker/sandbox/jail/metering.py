@@ -111,7 +111,11 @@ class Meter:
         self._timer = self._clock.callLater(left / CORES + CPU_LOOK_S, self._look, left, over)
 
     def _look(self, limit: float, over: Callable[[], None]) -> None:
-        used = self._group.used_s()
+        try:
+            used = self._group.used_s()
+        except GroupError as error:  # the limit stays watched: look again
+            log.warn("a slot's control group: {error}", error=str(error))
+            used = 0.0
         if used >= limit:
             over()
         else:
