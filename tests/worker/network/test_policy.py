@@ -252,5 +252,5 @@ def test_environment() -> None:
     variables = environment(4321)
     assert variables["http_proxy"] == variables["HTTPS_PROXY"] == "http://127.0.0.1:4321"
     assert variables["ALL_PROXY"] == variables["all_proxy"] == "socks5h://127.0.0.1:4321"
-    assert variables["NO_PROXY"] == variables["no_proxy"] == "localhost,127.0.0.1,::1"
+    assert variables["NO_PROXY"] == variables["no_proxy"] == "localhost,127.0.0.1,::1,[::1]"
     assert len(variables) == 8
