@@ -15,14 +15,20 @@ from attack_kinds import (
     Attack,
 )  # fmt: skip
 
-PIDS = "`pids.max` of the slot's group and RLIMIT_NPROC"
+PIDS = "`pids.max` of the slot's group at `full`, else RLIMIT_NPROC"
 ROOT = "a root of its own, minimal and read-only, in a mount namespace"
-FIRST = "the pid namespace ends with its first process; the end is known from that one's status"
+LANDLOCK = "; Landlock at `restricted`"
+FIRST = (
+    "the pid namespace ends with its first process, and at `restricted` a subreaper ends what is"
+    " left; the end is known from a status"
+)
 CALLS = "seccomp"
 SIZED = "sized tmpfs, a fresh one for each task"
+REMOVED = "; at `restricted` a removal that never descends and follows no link"
 SINGLE = "a process for one task only, forked from one that never ran a task's code"
-NETWORK = "a network namespace with loopback only"
+NETWORK = "a network namespace with loopback only; no internet sockets at `restricted`"
 TREE = "`memory` limit of the slot's group"
+PRIVATE = TREE + " at `full`, else RLIMIT_DATA of a process"
 BYTES = "output is bytes, and nothing the task writes is read as ours"
 RIGHTS = "no capabilities, no_new_privs"
 
@@ -32,11 +38,10 @@ NUMBERS = (
     Attack("thread_bomb", "Too much", ALL, PIDS, PROCESSES, says="stopped"),
     Attack("vfork_bomb", "Too much", ALL, PIDS, PROCESSES, says="stopped"),
     Attack("zombie_flood", "Too much", ALL, PIDS, PROCESSES, says="stopped"),
-    Attack("memory_list", "Too much", ALL, TREE + ", RLIMIT_DATA of a process", MEMORY,
+    Attack("memory_list", "Too much", ALL, PRIVATE, MEMORY,
            at_full="memory_limit", says="", wall_s=8, quick=True),
     Attack("memory_children", "Too much", FULL, TREE, MEMORY | ENDS, says="stopped", wall_s=8),
-    Attack("memory_mmap", "Too much", ALL, TREE + ", RLIMIT_DATA or RLIMIT_AS", MEMORY, says="",
-           wall_s=8),
+    Attack("memory_mmap", "Too much", ALL, PRIVATE, MEMORY, says="", wall_s=8),
     Attack("memory_shared", "Too much", FULL, TREE + ", which memory files count in",
            MEMORY | ENDS, says="stopped", wall_s=8),
     Attack("tmpfs_bomb", "Too much", SPACES, SIZED, DISK, says="stopped", wall_s=8, quick=True),
@@ -46,7 +51,7 @@ NUMBERS = (
     Attack("many_files", "Too much", SPACES, "the tmpfs's number of inodes", DISK | TIME,
            says="stopped", wall_s=8),
     Attack("deep_folders", "Too much", ALL,
-           "the tmpfs's number of inodes; removed with the mount", DISK | TIME),
+           "the tmpfs's number of inodes, removed with the mount" + REMOVED, DISK | TIME),
     Attack("output_flood", "Too much", ALL, "the worker stops reading at the cap and ends it",
            frozenset({"output_limit"}), says="", quick=True),
     Attack("output_flood_stderr", "Too much", ALL, "the same, whoever writes",
@@ -54,15 +59,14 @@ NUMBERS = (
     Attack("busy_eight", "Too much", FULL, "the `cpu` quota of the slot's group", PROCESSES | TIME,
            processors=1.4, wall_s=12),
     Attack("descriptors", "Too much", ALL, "RLIMIT_NOFILE", MEMORY | ENDS, says="stopped"),
-    Attack("kernel_objects", "Too much", ALL, "RLIMIT_NOFILE and the namespace's counts",
+    Attack("kernel_objects", "Too much", ALL, "RLIMIT_NOFILE and the kernel's counts for a user",
            MEMORY | ENDS, says="stopped"),
     Attack("ipc_fill", "Too much", FULL, TREE + ", an ipc namespace", MEMORY | ENDS,
            says="stopped", wall_s=8),
-    Attack("stdin_fill", "Too much", ALL, "a sealed file, or RLIMIT_FSIZE", MEMORY | ENDS,
-           says="stopped"),
+    Attack("stdin_fill", "Too much", ALL, "RLIMIT_FSIZE", MEMORY | ENDS, says="stopped"),
 )  # fmt: skip
 LASTING = (
-    Attack("deaf_loop", "Not ending", ALL, "SIGKILL by pidfd to the first process", TIME, says="",
+    Attack("deaf_loop", "Not ending", ALL, "SIGKILL from its parent, which is ours", TIME, says="",
            quick=True, wall_s=3),
     Attack("stop_itself", "Not ending", ALL, "the same", frozenset({"timeout"}), says="", wall_s=2),
     Attack("closed_outputs", "Not ending", ALL,
@@ -86,9 +90,10 @@ LASTING = (
 FILES = (
     Attack("host_files", "Files and secrets", SPACES, ROOT, quick=True),
     Attack("host_root", "Files and secrets", ALL,
-           "a pid namespace; the first process is not dumpable", quick=True),
-    Attack("host_links", "Files and secrets", ALL, ROOT),
-    Attack("host_fd_escape", "Files and secrets", ALL, ROOT + "; no folder is passed on"),
+           "a pid namespace; the first process is not dumpable" + LANDLOCK, quick=True),
+    Attack("host_links", "Files and secrets", ALL, ROOT + LANDLOCK),
+    Attack("host_fd_escape", "Files and secrets", ALL,
+           ROOT + LANDLOCK + "; no folder is passed on"),
     Attack("secrets", "Files and secrets", ALL, "environment made anew, never inherited",
            quick=True, wall_s=10),
     Attack("foreign_descriptors", "Files and secrets", ALL, "close_range before the program",
@@ -102,14 +107,14 @@ OTHERS = (
     Attack("ptrace", "Other processes", ALL, "a pid namespace, " + CALLS, quick=True),
     Attack("signals", "Other processes", ALL, "a pid namespace; Landlock's scope at `restricted`",
            quick=True),
-    Attack("limits_of_others", "Other processes", ALL, "other uids, no capabilities"),
-    Attack("oom_score", "Other processes", ALL,
-           "the score is 1000, and only CAP_SYS_RESOURCE lowers it"),
+    Attack("limits_of_others", "Other processes", ALL,
+           CALLS + " for those of others, no capabilities for its own"),
+    Attack("oom_score", "Other processes", ALL, "/proc is read-only" + LANDLOCK),
     Attack("priority", "Other processes", ALL, RIGHTS),
 )  # fmt: skip
 NET = (
     Attack("loopback", "Network", ALL, NETWORK, quick=True, wall_s=15),
-    Attack("link_local", "Network", ALL, NETWORK + ", no route", quick=True),
+    Attack("link_local", "Network", ALL, NETWORK, quick=True),
     Attack("raw_sockets", "Network", ALL, CALLS + " on socket()"),
     Attack("network_change", "Network", ALL, RIGHTS),
     Attack("proxy", "Network", ALL, "the worker's proxy checks the address that it connects to",
@@ -118,16 +123,18 @@ NET = (
 )  # fmt: skip
 KERNEL = (
     Attack("unshare", "The kernel", ALL, CALLS, quick=True),
-    Attack("user_namespaces", "The kernel", ALL, CALLS + " and a limit of 0 in the namespace"),
+    Attack("user_namespaces", "The kernel", ALL, CALLS),
     Attack("mounts", "The kernel", ALL, CALLS + ", " + RIGHTS, quick=True),
     Attack("kernel_calls", "The kernel", ALL, CALLS, quick=True),
     Attack("keyrings", "The kernel", ALL, CALLS),
-    Attack("setuid", "The kernel", ALL, "no_new_privs, nosuid", quick=True),
-    Attack("device_nodes", "The kernel", ALL, RIGHTS + ", nodev"),
+    Attack("setuid", "The kernel", ALL, "no_new_privs, and nosuid in a jail", quick=True),
+    Attack("device_nodes", "The kernel", ALL,
+           CALLS + ", " + RIGHTS + ", and nodev in a jail"),
     Attack("clock", "The kernel", ALL, RIGHTS),
     Attack("hostname", "The kernel", ALL, RIGHTS),
-    Attack("kernel_settings", "The kernel", ALL, "/proc is read-only; uids that are not root"),
-    Attack("control_groups", "The kernel", ALL, "no control group is mounted or writable"),
+    Attack("kernel_settings", "The kernel", ALL,
+           "/proc is read-only" + LANDLOCK + "; uids that are not root"),
+    Attack("control_groups", "The kernel", ALL, "none is mounted" + LANDLOCK),
     Attack("memfd_exec", "The kernel", ALL, "allowed; filter and rights last over execve"),
     Attack("personality", "The kernel", ALL, CALLS),
     Attack("other_entries", "The kernel", ALL, "the filter ends calls of another architecture",
@@ -135,7 +142,7 @@ KERNEL = (
 )  # fmt: skip
 TRACES = (
     Attack("left_files", "The next task", SPACES, SIZED, DISK, says="left", quick=True),
-    Attack("odd_names", "The next task", ALL, SIZED),
+    Attack("odd_names", "The next task", ALL, SIZED + REMOVED),
     Attack("poisoned_modules", "The next task", SPACES, SIZED + "; the rest is read-only",
            says="left", quick=True),
     Attack("poisoned_state", "The next task", ALL, SINGLE, quick=True),

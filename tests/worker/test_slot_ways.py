@@ -144,3 +144,16 @@ def test_descriptors_that_nobody_asked_for_are_closed() -> None:
         with socket.socket() as made:
             bench.says({"ready": True}, (made.fileno(), made.fileno()))
         assert bench.ways == []
+
+
+def test_a_busy_helper_gets_no_job_until_it_says_that_it_is_ready() -> None:
+    for end in (ENDED, {"failed": "no room"}):
+        with a_bench() as bench:
+            bench.says({"ready": True})
+            job = bench.run()
+            job.done.addErrback(lambda _: None)
+            bench.says(end | {"busy": True})
+            assert bench.slot.job is None
+            assert not bench.slot.free
+            bench.says({"ready": True})
+            assert bench.slot.free

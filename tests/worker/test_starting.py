@@ -45,14 +45,45 @@ def test_a_limit_above_an_inherited_one_that_may_not_be_raised_is_that_one() -> 
 
 def test_a_process_that_may_not_be_ended_is_no_crash() -> None:
     code = (
-        "import subprocess\n"
+        "import signal, subprocess\n"
         "child = subprocess.Popen(['/bin/sleep', '60'])\n"
-        "real = os.kill\n"
-        "def forbidden(pid, number): raise PermissionError\n"
-        "os.kill = forbidden\nprint(sweeping.sweep(0.1, sweeping.Usage()))\n"
-        "os.kill = real\nprint(sweeping.sweep(5.0, sweeping.Usage()))"
+        "real = signal.pidfd_send_signal\n"
+        "def forbidden(process, number): raise PermissionError\n"
+        "signal.pidfd_send_signal = forbidden\nprint(sweeping.sweep(0.1, sweeping.Usage()))\n"
+        "signal.pidfd_send_signal = real\nprint(sweeping.sweep(5.0, sweeping.Usage()))"
     )
     assert in_a_child(code) == "False\nTrue\n"
+
+
+def test_a_stranger_that_has_a_listed_number_by_now_is_left_alone() -> None:
+    with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
+        try:
+            code = (
+                "import subprocess\n"
+                "child = subprocess.Popen(['/bin/sleep', '60'])\n"
+                "listed = sweeping.children_of\n"
+                f"sweeping.children_of = lambda parents: [{stranger.pid}, *listed(parents)]\n"
+                "print(sweeping.sweep(5.0, sweeping.Usage()))"
+            )
+            assert in_a_child(code) == "True\n"
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
+
+
+def test_processes_that_are_far_down_are_ended_too() -> None:
+    code = (
+        "import signal\n"
+        "starting.prctl(36, 1, 0, 0, 0)\n"  # a subreaper, as the helper is
+        "me, (reading, writing) = os.getpid(), os.pipe()\n"
+        "for _ in range(3 * sweeping.DEPTH):\n"
+        "    if os.fork(): break\n"
+        "else: os.write(writing, b'x')\n"
+        "if os.getpid() != me: signal.pause()\n"
+        "os.read(reading, 1)\n"
+        "print(len(sweeping.children_of({me})), sweeping.sweep(5.0, sweeping.Usage()))"
+    )
+    assert in_a_child(code) == "96 True\n"
 
 
 def test_a_signal_that_is_blocked_here_is_not_in_the_job() -> None:

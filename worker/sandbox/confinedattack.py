@@ -10,12 +10,17 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import struct
 import sys
 from collections.abc import Callable
 
 CLONE_NEWUSER = 0x10000000  # linux/sched.h
 MOST_FORKS = 64
 LIMIT = 8
+# linux/posix_acl_xattr.h: version 2; tag, rights and id of owner, group and others
+OPEN_TO_ALL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, 6, 0xFFFFFFFF) for tag in (1, 4, 0x20)
+)
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -77,6 +82,9 @@ def outside(secret: str, shared: str) -> None:
         print("files outside of the task's folder can be changed")
     if works(os.truncate, f"{shared}/long", 0) or works(os.rename, f"{shared}/long", "here"):
         print("files outside of the task's folder can be cut or moved")
+    listed = works(os.setxattr, secret, "system.posix_acl_access", OPEN_TO_ALL)
+    if listed or works(os.setxattr, secret, "user.x", b"") or works(os.chmod, secret, 0o666):
+        print("modes and attributes of files outside of the task's folder can be set")
     if not writes(f"{os.environ['TMPDIR']}/x") or not writes("/dev/null"):
         print("not even the task's own files can be written")
 

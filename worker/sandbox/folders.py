@@ -18,7 +18,7 @@ else:  # the helper has put our folder on its path while it imports us
     import removal
 
 COPY_BYTES = 1 << 20
-TIDY_S = 0.02
+TIDY_S = 0.1
 
 
 def furnish(order: dict[str, Any], code: int, files: int) -> None:
@@ -115,6 +115,25 @@ def tidy(channel: socket.socket, folder: str) -> None:
     with contextlib.suppress(OSError):
         for _ in removal.emptying(aside_of(folder)):
             if time.monotonic() > until and poll.poll(0):
+                return
+
+
+def crowded(folder: str) -> bool:
+    """Whether something is still aside that an earlier job left."""
+    try:
+        with os.scandir(aside_of(folder)) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
+
+
+def empty(channel: socket.socket, folder: str) -> None:
+    """Remove all that was put aside, however long that takes, unless the worker goes."""
+    poll = select.poll()
+    poll.register(channel, 0)  # for its hanging up alone
+    with contextlib.suppress(OSError):
+        for _ in removal.emptying(aside_of(folder)):
+            if poll.poll(0):
                 return
 
 

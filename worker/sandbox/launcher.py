@@ -12,8 +12,9 @@ The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 process tell where it is, if it listens for that. It says ``{"ready": true}`` once at its
 start; then, for each run, ``{"started": pid}`` and ``{"ended": status, ...}``, or
 ``{"failed": why}``, after which it is ready again: what a job left is put aside by one rename, and
-removed while there is nothing else to do. When the socket closes, the worker is gone: the job dies
-with it.
+removed while there is nothing else to do. Where something of an earlier job is aside even then, the
+end says ``"busy"``: all of it is removed first, and then it says that it is ready. When the socket
+closes, the worker is gone: the job dies with it.
 """
 
 from __future__ import annotations
@@ -130,15 +131,19 @@ def run(
     channel: socket.socket,
     descriptors: list[int],
     confinement: starting.Confinement | None,
+    busy: bool,
 ) -> bool:
-    """Run one job to its end; False when this helper can take no other."""
+    """Run one job to its end; False when this helper can take no other.
+
+    The worker is told whether it is `busy` after that, and not ready.
+    """
     with os.fdopen(os.dup(descriptors[0]), "rb") as file:
         order = json.load(file)
     try:
         folders.furnish(order, descriptors[1], descriptors[5])
         pid, began = starting.spawn(order, descriptors, confinement)
     except OSError as error:
-        send(channel, {"failed": str(error)[:500]})
+        send(channel, {"failed": str(error)[:500], "busy": busy})
         folders.discard(order)
         os.close(descriptors[5])
         return True
@@ -152,7 +157,8 @@ def run(
         folders.collect(order, descriptors[5])
     os.close(descriptors[5])
     if "gone" not in seen:
-        send(channel, ended | {"late": "late" in seen, "forsaken": "forsaken" in seen})
+        told = {"late": "late" in seen, "forsaken": "forsaken" in seen, "busy": busy}
+        send(channel, ended | told)
     folders.discard(order)
     return "gone" not in seen and ended["clean"]
 
@@ -183,14 +189,23 @@ def serve(
     while not folders.clear(folder):
         if select.select([channel], [], [], CLEAR_AGAIN_S)[0]:
             return  # its end, or a job that came early: better failed than kept waiting
+    folders.empty(channel, folder)
     send(channel, {"ready": True})
     while True:
         folders.tidy(channel, folder)
         packet, descriptors = receive(channel)
         if packet is None:
             return
-        if "run" in packet and not run(channel, descriptors, confinement):
+        if "run" not in packet:
+            continue
+        # At most two jobs' leavings pile up: a job that leaves more than can be removed before the
+        # next one costs its slot that time, not the disk its room.
+        busy = folders.crowded(folder)
+        if not run(channel, descriptors, confinement, busy):
             return
+        if busy:
+            folders.empty(channel, folder)
+            send(channel, {"ready": True})
 
 
 def main() -> None:

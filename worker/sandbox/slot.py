@@ -242,6 +242,8 @@ class Slot:
         self.job = None
         if self._warms:
             self.ready, self._early = False, not self._given_up
+        if packet.get("busy"):  # with what its jobs have left; it says when it is ready
+            self.ready = self._early = False
         measured = self._meter.end() if self._meter is not None else {}
         if "failed" in packet:
             job.failed(packet["failed"])

@@ -12,6 +12,10 @@ if FALSE:  # for the type checker alone: what the helper has loaded shows in wha
     from resource import struct_rusage
 
 
+DEPTH = 32
+"""How far up a process's parents are followed; as those above it end, it comes nearer."""
+
+
 class Usage:
     """What the processes used that were reaped, and all that these had waited for themselves.
 
@@ -53,15 +57,19 @@ def reap(usage: Usage) -> bool:
         return False
 
 
+def parent_of(pid: int) -> int:
+    """Give a process's parent. Raises OSError: it was reaped."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[1])
+
+
 def children_of(parents: set[int]) -> list[int]:
     """List all living descendants of some processes, by /proc."""
     table = []
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-                table.append((int(name), int(fields[1])))
+                table.append((int(name), parent_of(int(name))))
             except OSError:
                 continue
     found = set(parents)
@@ -75,14 +83,41 @@ def children_of(parents: set[int]) -> list[int]:
     return list(found - parents)
 
 
+def below_us(pid: int) -> bool:
+    """Whether a process is this one's descendant, not too far down. Raises OSError as parent_of."""
+    me = os.getpid()
+    for _ in range(DEPTH):
+        pid = parent_of(pid)
+        if pid <= 1 or pid == me:
+            break
+    return pid == me
+
+
+def end(pid: int) -> None:
+    """Send SIGKILL to a process if it is below this one.
+
+    Its own parent may have reaped it since it was listed, and a stranger may have its number: so it
+    is held first, and then looked at.
+
+    Raises:
+        OSError: it has just gone, or is another user's (EPERM).
+    """
+    held = os.pidfd_open(pid)
+    try:
+        if below_us(pid):
+            signal.pidfd_send_signal(held, signal.SIGKILL)
+    finally:
+        os.close(held)
+
+
 def sweep(seconds: float, usage: Usage) -> bool:
     """End and reap every process below this one; False if some would not go in time."""
     until = time.monotonic() + seconds
     while reap(usage):
         for pid in children_of({os.getpid()}):
             try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:  # it has just gone, or is another user's (EPERM)
+                end(pid)
+            except OSError:
                 continue
         if time.monotonic() > until:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 
 import bpf_machine
@@ -65,7 +66,8 @@ def test_x32_and_unknown_numbers_are_not_there(name: str, machine: str) -> None:
     arch = seccomp.ARCHITECTURES[machine]
     for number in (syscalls.NEWEST + 1, 512, 547, 1 << 30, (1 << 30) | 1, 1 << 31, 0xFFFFFFFF):
         assert bpf_machine.answer(PROGRAMS[name, machine], arch, number) == "ENOSYS"
-    assert bpf_machine.answer(PROGRAMS[name, machine], arch, syscalls.NEWEST) == "allow"
+    newest = "EPERM" if name == "owner" else "allow"  # file_setattr
+    assert bpf_machine.answer(PROGRAMS[name, machine], arch, syscalls.NEWEST) == newest
 
 
 def test_no_program_for_another_machine() -> None:
@@ -97,6 +99,10 @@ sethostname setdomainname bpf perf_event_open userfaultfd io_uring_setup io_urin
 io_uring_register add_key request_key keyctl vmsplice memfd_secret modify_ldt mbind set_mempolicy
 migrate_pages move_pages lookup_dcookie
 """
+CHANGING_OWN = "chmod fchmod fchmodat fchmodat2 chown fchown fchownat lchown file_setattr"
+CHANGING_ATTRIBUTES = """
+setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
+"""
 
 
 def test_nothing_dangerous_was_forgotten() -> None:
@@ -109,7 +115,10 @@ def test_denied_and_conditional_names_do_not_meet() -> None:
     assert set(policy.NAMESPACED.rules) == conditional | policy.DENIED
     assert set(policy.NAMESPACED.rules) <= set(syscalls.NUMBERS)
     more = {*restricted.SESSIONS, *restricted.SHARED_MEMORY, *policy.ON_A_PROCESS}
-    assert not (more | set(restricted.OWNERSHIP)) & policy.DENIED
+    more |= {*restricted.OWNERSHIP, *restricted.ATTRIBUTES}
+    assert not more & policy.DENIED
+    assert set(restricted.OWNERSHIP) == set(CHANGING_OWN.split())
+    assert set(restricted.ATTRIBUTES) == set(CHANGING_ATTRIBUTES.split())
 
 
 THREAD = 0x3D0F00  # what pthread_create asks for
@@ -159,6 +168,7 @@ RESTRICTED = [
     *NEVER_INTERNET,
     ("setsid", (), "EPERM"),
     ("setpgid", (0, 0), "EPERM"),
+    *((each, (), errno.errorcode[errno.EOPNOTSUPP]) for each in CHANGING_ATTRIBUTES.split()),
     ("shmget", (1, 2, 3), "EPERM"),
     ("mq_open", (), "EPERM"),
     ("prlimit64", (0, 7, 1), "allow"),
@@ -195,12 +205,16 @@ HELD = [
     ("ioctl", (0, 0x8901), "EPERM"),
     ("ioctl", (0, 0x8902), "EPERM"),
 ]
+# fmt: off
 TABLE = {
-    "namespaced": [*CASES, *INTERNET, *FREE, ("setsid", (), "allow"), ("shmget", (), "allow")],
+    "namespaced": [*CASES, *INTERNET, *FREE, ("setsid", (), "allow"), ("shmget", (), "allow"),
+                   ("setxattr", (), "allow")],
     "restricted": [*CASES, *RESTRICTED, *FREE],
     "own pid": [*CASES, *RESTRICTED, *HELD, ("fchmod", (3, 0), "allow")],
-    "owner": [*CASES, *RESTRICTED, *HELD, ("fchmod", (3, 0), "EPERM"), ("fchownat", (), "EPERM")],
+    "owner": [*CASES, *RESTRICTED, *HELD, ("fchmod", (3, 0), "EPERM"), ("fchownat", (), "EPERM"),
+              ("file_setattr", (), "EPERM")],
 }
+# fmt: on
 
 
 @each_program

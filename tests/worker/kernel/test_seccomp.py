@@ -205,6 +205,35 @@ threading.Thread(target=print, args=('thread',)).start()
     ]
 
 
+@each_user
+def test_an_owner_cannot_change_a_file_s_mode_by_any_way(uid: int) -> None:
+    code = """
+import struct
+open_to_all = struct.pack('<I', 2) + b''.join(
+    struct.pack('<HHI', tag, 6, 0xFFFFFFFF) for tag in (1, 4, 0x20))
+name = 'system.posix_acl_access'
+answers = [refused(os.chmod, mine, 0o666), refused(os.fchmod, handle, 0o666)]
+answers += [refused(os.setxattr, each, name, open_to_all) for each in (mine, handle)]
+answers += [refused(os.setxattr, mine, name, open_to_all, follow_symlinks=False)]
+answers += [refused(os.removexattr, each, 'user.x') for each in (mine, handle)]
+answers += [refused(os.removexattr, mine, 'user.x', follow_symlinks=False)]
+answers += [refused(call, each, 0, 0, 0, 0, 0, 0)
+            for each in ('setxattrat', 'removexattrat', 'file_setattr')]
+print(*answers)
+print(oct(os.stat(mine).st_mode))
+"""
+    made = f"""
+import tempfile
+handle, path = tempfile.mkstemp()
+os.chown(handle, {uid}, {uid})
+os.unlink(path)
+mine = f'/proc/self/fd/{{handle}}'
+"""
+    held = made + start(uid, "restricted.restricted(owns_files=True)")
+    expected = ["EPERM", "EPERM", *["ENOTSUP"] * 8, "EPERM"]
+    assert run(held + code).splitlines() == [" ".join(expected), "0o100600"]
+
+
 def test_restricted_lets_ordinary_work_be_done_where_landlock_holds_signals() -> None:
     code = """
 import asyncio, multiprocessing.pool, multiprocessing.synchronize, threading

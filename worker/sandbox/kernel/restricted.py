@@ -27,8 +27,15 @@ _SHARED_MEMORY = (
 SHARED_MEMORY = tuple(_SHARED_MEMORY.split())
 """What outlives a task, and what other tasks and daemons could be reached by."""
 
-OWNERSHIP = ("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "fchownat", "lchown")
+_OWNERSHIP = "chmod fchmod fchmodat fchmodat2 chown fchown fchownat lchown file_setattr"
+OWNERSHIP = tuple(_OWNERSHIP.split())
 """Landlock does not hold these: an owner can take its own files away from itself by them."""
+
+_ATTRIBUTES = (
+    "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat"
+)
+ATTRIBUTES = tuple(_ATTRIBUTES.split())
+"""Nor these, which change a mode too, by an access list, and write outside the task's folder."""
 
 
 def restricted(*, own_pid: int | None = None, owns_files: bool = False) -> policy.Policy:
@@ -43,6 +50,8 @@ def restricted(*, own_pid: int | None = None, owns_files: bool = False) -> polic
     ours = policy.NAMESPACED.with_rules(
         {
             **dict.fromkeys((*SESSIONS, *SHARED_MEMORY), _EPERM),
+            # as a file system without them answers, which programs are ready for
+            **dict.fromkeys(ATTRIBUTES, policy.refuse(errno.EOPNOTSUPP)),
             **{name: policy.only(0, 0) for name in policy.ON_A_PROCESS},
             "setpriority": _only_itself(policy.PRIO_PROCESS),
             "ioprio_set": _only_itself(policy.IOPRIO_WHO_PROCESS),
