@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from runyard.worker.sandbox.jail import janitors
@@ -143,6 +144,15 @@ def test_one_that_could_not_be_made_has_ended_and_strangers_are_passed_over(yard
     yard.says({"zygote": 1, "exited": 9})
     assert yard.exits == ["a"]
     closed([read_end, write_end])
+
+
+@pytest.mark.parametrize("more", [{}, {"exited": 9}])
+def test_why_one_could_not_be_made_is_logged(yard: Yard, more: dict[str, int]) -> None:
+    yard.start("a")
+    with capturedLogs() as events:
+        yard.says({"zygote": 1, "failed": "no such group"} | more)
+    assert "no such group" in str([formatEvent(each) for each in events])
+    assert yard.exits == ["a"]
 
 
 def test_when_the_janitor_ends_so_have_its_zygotes_and_the_next_needs_another(yard: Yard) -> None:
