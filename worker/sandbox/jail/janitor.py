@@ -8,8 +8,8 @@ The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet: 
 first, with a descriptor that holds the layout (root.py), then ``{"zygote": id, "groups": [folder],
 "uid": number or null, "env": {}, "argv": [], "settings": [], "files": []}`` with the slot's socket,
 and ``{"end": id}``. It says ``{"zygote": id, "pid": pid}`` with a pidfd, or ``{"zygote": id,
-"failed": why}``, and ``{"zygote": id, "exited": status}``, with ``"failed"`` too where it had to end
-one that it had started. The worker then reads the groups' counters, and removes them. When its
+"failed": why}``, and ``{"zygote": id, "exited": status}``, with ``"failed"`` too where it had to
+end one that it had started. The worker then reads the groups' counters, and removes them. When its
 socket closes, all of them end, their groups are removed, and it ends itself.
 """
 
