@@ -156,6 +156,7 @@ class SlotJob:
             pids_refused=packet.get("pids_refused", 0),
             over_cpu=self.over_cpu,
             disk_full=packet.get("disk_full", False),
+            names_full=packet.get("names_full", 0),
             peak_bytes=packet.get("peak_bytes"),
             told=self._said.take(self._folder),
             files=self._found.take(),
