@@ -135,6 +135,34 @@ async def test_processes_and_threads_are_counted_together(full: Jails) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_refusal_that_the_program_minded_nothing_of_is_not_its_end(full: Jails) -> None:
+    code = (
+        "import os, sys, time\ntry:\n    while True:\n"
+        "        if not os.fork(): time.sleep(600)\n"
+        "except OSError: sys.exit(3)"
+    )
+    ended = await full.run(code, processes=4)
+    assert (ended.reason, ended.exit_code, ended.limit) == (Reason.EXIT_CODE, 3, None)
+    assert "refused a process at its limit of 4" in ended.detail
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_its_children_used_is_not_its_own_time(jails: Jails) -> None:
+    code = (
+        "import os, time\n"
+        "def burn(s):\n    while time.process_time() < s: pass\n"
+        "for n in range(2):\n    if not os.fork(): burn(0.15); os._exit(0)\n"
+        "for n in range(2): os.wait()\n"
+        "burn(0.1); os.kill(os.getpid(), 9)"
+    )
+    ending = await (await jails.soon(code)).done
+    assert ending.status == 9
+    assert ending.main_cpu_s is not None
+    assert 0.05 < ending.main_cpu_s < 0.2
+    assert ending.cpu_s >= 0.35
+
+
+@pytest_twisted.ensureDeferred
 async def test_processes_are_bounded_without_groups_too(jails: Jails) -> None:
     code = (
         "import os, time\nn = 0\ntry:\n"
@@ -155,7 +183,9 @@ async def test_disk_is_one_limit_for_all_its_folders(jails: Jails, folder: str) 
         assert (limit, measured) == (allowed, allowed)
     assert (await jails.run(code, disk_bytes=110 * MIB)).outcome.value == "success"
     many = f"for n in range(100_000): open(f'{folder}/{{n}}', 'w').close()"
-    hit(await jails.run(many), Reason.DISK_LIMIT)
+    ended = await jails.run(many)
+    assert (ended.reason, ended.limit) == (Reason.DISK_LIMIT, None), "there was room for bytes"
+    assert "16384" in ended.detail
     assert (await jails.run("open('/tmp/x', 'w').write('x')")).outcome.value == "success"
 
 

@@ -124,7 +124,9 @@ def test_a_job_s_limits_are_the_group_s(meter: Meter, group: FakeGroup, clock: C
     ((memory, pids, cores),) = group.limits
     assert (memory, pids, cores) == (memory_limit(10 * MIB, 64 * MIB), 5 + OURS, 1.0)
     group.counters = Counters(2, 3, 0.1, 30 * MIB)
-    assert meter.end() == {"oom_kills": 2, "pids_refused": 3, "peak_bytes": 20 * MIB}
+    assert meter.end() == {
+        "oom_kills": 2, "pids_refused": 3, "peak_bytes": 20 * MIB, "group_cpu_s": 0.1,
+    }  # fmt: skip
     assert not clock.getDelayedCalls()
 
 

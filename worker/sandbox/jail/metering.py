@@ -87,7 +87,7 @@ class Meter:
         self._arm(limits.cpu_s, over)
 
     def end(self) -> dict[str, Any]:
-        """Give what the counters say, by the names of `Ending`."""
+        """Give what the counters say, by the names of `Ending`, and `group_cpu_s`: all it used."""
         self._disarm()
         try:
             found = self._group.end()
@@ -97,6 +97,8 @@ class Meter:
         told: dict[str, Any] = {
             "oom_kills": found.oom_kills, "pids_refused": found.pids_refused,
         }  # fmt: skip
+        if found.cpu_s is not None:
+            told["group_cpu_s"] = found.cpu_s
         if found.peak_bytes is not None:
             told["peak_bytes"] = max(0, found.peak_bytes - self.base)
         return told
