@@ -22,6 +22,9 @@ class FakeMeter:
         self.counted = {"oom_kills": kills, "peak_bytes": 1 << 30, "group_cpu_s": 0.5}
         self.removed = 0
 
+    def idle(self) -> None:
+        """Nothing is noted."""
+
     def begin(self, limits: Limits, over: object) -> None:
         """Nothing is bounded."""
 
