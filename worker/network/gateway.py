@@ -45,7 +45,7 @@ class Gateway:
         """Serve a slot's task on a socket of its namespace, which is the Egress's from now on."""
         if slot not in self._threads:
             self._threads[slot] = Threads(self._reactor, self._look)
-        policy = Policy(self._allow, refused_of(self._fleet()))
+        policy = Policy(self._allow, lambda: refused_of(self._fleet()))
         resolver = self._threads[slot].share()
         egress = Egress(self._reactor, listening, policy, resolver, {"attempt": attempt})
         egress.start()
