@@ -40,24 +40,42 @@ def memory_limit(ending: Ending, limits: Limits) -> Hit | None:
     return Reason.MEMORY_LIMIT, text, hit
 
 
-def refused_limit(ending: Ending, limits: Limits, error: Record | None) -> Hit | None:
+def refused_limit(
+    ending: Ending, limits: Limits, error: Record | None
+) -> tuple[Reason, str, LimitHit | None] | None:
     """Name the limit at which a task that failed was refused something.
 
-    The kernel says that it was; that the failure comes of it is said where the program told of no
-    exception, or of one that speaks of it.
+    The kernel says that it was; that the failure comes of it is proven by the exception alone. A
+    program can be refused something, mind nothing, and fail for another reason.
     """
     told = error.get("type") if error is not None else None
     message = str(error.get("message", "")) if error is not None else ""
     no_process = told in REFUSED_PROCESS and ("thread" in message or "[Errno 11]" in message)
-    if ending.pids_refused and (told is None or no_process):
+    no_room = told == "OSError" and "[Errno 28]" in message
+    if ending.pids_refused and no_process:
         hit = LimitHit("processes", limits.processes, limits.processes + 1)
         text = f"It started more processes and threads than its limit of {limits.processes}."
         return Reason.PROCESS_LIMIT, text, hit
-    if ending.disk_full and (told is None or (told == "OSError" and "[Errno 28]" in message)):
+    if ending.disk_full and no_room:
         hit = LimitHit("disk_bytes", limits.disk_bytes, limits.disk_bytes)
         text = f"Its files passed its limit of {limits.disk_bytes} bytes."
         return Reason.DISK_LIMIT, text, hit
+    if ending.names_full and no_room:
+        text = f"It made as many files and folders as it may have: {ending.names_full}."
+        return Reason.DISK_LIMIT, text, None  # a number that is none of its limits
     return None
+
+
+def refusals(ending: Ending, limits: Limits) -> str:
+    """Say what a task was refused that ended by an exit code, without a claim that it is why."""
+    found = []
+    if ending.pids_refused:
+        found.append(f"it had been refused a process at its limit of {limits.processes}")
+    if ending.disk_full:
+        found.append(f"its files filled its limit of {limits.disk_bytes} bytes")
+    elif ending.names_full:
+        found.append(f"it had as many files and folders as it may have: {ending.names_full}")
+    return "".join(f"; {each}" for each in found)
 
 
 def _output(ending: Ending, limits: Limits) -> Hit | None:
@@ -69,7 +87,7 @@ def _output(ending: Ending, limits: Limits) -> Hit | None:
 
 
 def _cpu(ending: Ending, limits: Limits, signal_text: str | None) -> Hit | None:
-    spent = ending.cpu_s if ending.main_cpu_s is None else ending.main_cpu_s
+    spent = 0.0 if ending.main_cpu_s is None else ending.main_cpu_s
     # The kernel sends SIGXCPU at the limit, and SIGKILL a second later (rlimits.py).
     ends = {"SIGXCPU": limits.cpu_s, "SIGKILL": math.ceil(limits.cpu_s) + 1}
     if not ending.over_cpu and spent < ends.get(signal_text or "", math.inf) - CPU_SLACK_S:

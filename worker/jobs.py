@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import tempfile
 import time
 from functools import partial
@@ -38,6 +40,7 @@ class JobsFolder:
         self._path: Path | None = None
         self._leaving = False
         self._noted: list[Path] = []
+        self._held: int | None = None
         self.cleaned: Deferred[None]
 
     @property
@@ -59,12 +62,22 @@ class JobsFolder:
         self._write_note()
         # Enter, not list: a task reaches its own folder below, and sees no other's name.
         self._path.chmod(0o711)
+        self._hold(self._path)
         self.cleaned = self._remove(earlier, float("inf"))
 
     def remove(self) -> Deferred[None]:
         """Remove it with all that is left in it, in a thread; fires after some seconds at most."""
         self._leaving = True
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
         return self._remove([self._path] if self._path is not None else [], REMOVE_S)
+
+    def _hold(self, path: Path) -> None:
+        """Lock the folder: what cleans up by age passes over such (tmpfiles.d)."""
+        self._held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(self._held, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def _read_note(self) -> list[Path]:
         try:

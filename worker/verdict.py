@@ -11,7 +11,7 @@ from runyard.protocols.checked import Checked
 from runyard.protocols.inspected import Record
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Ended, LimitHit, Outcome, Reason, Usage
-from runyard.worker.causes import memory_limit, proven_limit, refused_limit
+from runyard.worker.causes import memory_limit, proven_limit, refusals, refused_limit
 from runyard.worker.inspect import caught_in, raised
 from runyard.worker.sandbox.interface import Ending
 
@@ -125,6 +125,7 @@ def _cause(
         text = f"It was ended by {signal_text}."
         return Outcome.RUNTIME_ERROR, Reason.SIGNAL, text, None
     if ending.status != 0:
-        text = f"It ended with exit code {os.WEXITSTATUS(ending.status)}."
+        text = f"It ended with exit code {os.WEXITSTATUS(ending.status)}"
+        text += f"{refusals(ending, limits)}."
         return Outcome.RUNTIME_ERROR, Reason.EXIT_CODE, text, None
     return Outcome.SUCCESS, None, "", None

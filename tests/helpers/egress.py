@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -26,6 +27,7 @@ class HalfTransport(StringTransport):
     aborted = False
     gone = False
     protocol: Any = None
+    bufferSize = FileDescriptor.bufferSize
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.nodelay = enabled

@@ -19,7 +19,8 @@ from slots import reactor
 from runyard.protocols.limits import MIB, Limits
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.network.gateway import Gateway
-from runyard.worker.sandbox.choosing import Wishes, make_sandbox, uid_base
+from runyard.worker.sandbox.accounts import uid_base
+from runyard.worker.sandbox.choosing import Wishes, make_sandbox
 from runyard.worker.sandbox.interface import Job, SandboxError
 
 LEAVES = """
@@ -88,7 +89,12 @@ def main() -> None:
         if not all(slot.ready for slot in sandbox.pool.slots):
             reactor.callLater(0.01, begin)
             return
-        say(pid=os.getpid(), janitor=sandbox.janitor.pid, uid=uid_base(wishes), jobs=str(jobs.path))
+        say(
+            pid=os.getpid(),
+            janitor=sandbox.janitor.pid,
+            uid=uid_base(wishes.uid_base),
+            jobs=str(jobs.path),
+        )
         if ends:
             job = busy.run(FOREVER, float(ends[0]), float(ends[1]))
             job.watch(partial(say, wrote=1))

@@ -20,7 +20,9 @@ from runyard.daemon.keys import make_keys
 
 CONTAINER = str(Path(__file__).parent.parent / "helpers" / "container.py")
 NOBODY = 65534
-USER = NOBODY if os.getuid() == 0 else os.getuid()
+SOMEBODY = 61000 + os.getpid() % 4000
+"""Who runs nothing else here: that would count against the limits."""
+USER = SOMEBODY if os.getuid() == 0 else os.getuid()
 PLAIN = "/usr/bin/python3"
 PACKAGES = str(Path(runyard.worker.__path__[0]).parents[1])
 pytestmark = pytest.mark.skipif(
@@ -51,7 +53,11 @@ def inside(uid: int) -> tuple[tuple[str, ...], dict[str, str]]:
     return (sys.executable, CONTAINER, str(uid), PLAIN), {"PYTHONPATH": PACKAGES}
 
 
-USERS = [0, pytest.param(NOBODY, marks=pytest.mark.slow)] if os.getuid() == 0 else [os.getuid()]
+USERS = (
+    [0, pytest.param(SOMEBODY, id="user", marks=pytest.mark.slow)]
+    if os.getuid() == 0
+    else [os.getuid()]
+)
 
 
 @pytest.mark.parametrize("uid", USERS)

@@ -55,6 +55,21 @@ def full(jails: Jails) -> Jails:
     return jails
 
 
+READS = """
+import os
+left = 120 << 20
+for top, _, names in os.walk('/usr/lib'):
+    for path in (os.path.join(top, name) for name in names):
+        if left <= 0 or os.path.islink(path) or not os.path.isfile(path): continue
+        file = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        while data := os.read(file, 1 << 20): left -= len(data)
+        os.close(file)
+print(left <= 0)
+"""
+FILLS = "for n in range(6): open(f'/tmp/{n}', 'wb').write(bytes(8 << 20))"
+
+
 async def unharmed(jails: Jails) -> None:
     code = "x = bytearray(b'x') * (100 << 20)\nprint(sum(x[::1 << 20]))"
     assert await jails.says(code) == f"{100 * ord('x')}\n"
@@ -77,6 +92,22 @@ async def test_memory_of_the_whole_task_is_held_and_told(full: Jails, what: str)
     assert limit == allowed
     assert allowed <= measured < allowed + 16 * MIB
     await unharmed(full)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_a_task_read_is_no_memory_of_the_next(full: Jails) -> None:
+    assert await full.says(READS) == "True\n"
+    ended = await full.run(MEMORY["itself"], memory_bytes=64 * MIB)
+    assert ended.reason is Reason.MEMORY_LIMIT
+    assert ended.limit is not None
+    assert ended.limit.measured < 80 * MIB
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_files_of_a_task_take_no_memory_from_the_next(full: Jails) -> None:
+    for _ in range(3):
+        assert await full.says(FILLS) == ""
+        assert await full.says("x = bytearray(b'x') * (48 << 20)", memory_bytes=64 * MIB) == ""
 
 
 @pytest_twisted.ensureDeferred
@@ -104,6 +135,34 @@ async def test_processes_and_threads_are_counted_together(full: Jails) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_refusal_that_the_program_minded_nothing_of_is_not_its_end(full: Jails) -> None:
+    code = (
+        "import os, sys, time\ntry:\n    while True:\n"
+        "        if not os.fork(): time.sleep(600)\n"
+        "except OSError: sys.exit(3)"
+    )
+    ended = await full.run(code, processes=4)
+    assert (ended.reason, ended.exit_code, ended.limit) == (Reason.EXIT_CODE, 3, None)
+    assert "refused a process at its limit of 4" in ended.detail
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_its_children_used_is_not_its_own_time(jails: Jails) -> None:
+    code = (
+        "import os, time\n"
+        "def burn(s):\n    while time.process_time() < s: pass\n"
+        "for n in range(2):\n    if not os.fork(): burn(0.15); os._exit(0)\n"
+        "for n in range(2): os.wait()\n"
+        "burn(0.1); os.kill(os.getpid(), 9)"
+    )
+    ending = await (await jails.soon(code)).done
+    assert ending.status == 9
+    assert ending.main_cpu_s is not None
+    assert 0.05 < ending.main_cpu_s < 0.2
+    assert ending.cpu_s >= 0.35
+
+
+@pytest_twisted.ensureDeferred
 async def test_processes_are_bounded_without_groups_too(jails: Jails) -> None:
     code = (
         "import os, time\nn = 0\ntry:\n"
@@ -124,7 +183,9 @@ async def test_disk_is_one_limit_for_all_its_folders(jails: Jails, folder: str) 
         assert (limit, measured) == (allowed, allowed)
     assert (await jails.run(code, disk_bytes=110 * MIB)).outcome.value == "success"
     many = f"for n in range(100_000): open(f'{folder}/{{n}}', 'w').close()"
-    hit(await jails.run(many), Reason.DISK_LIMIT)
+    ended = await jails.run(many)
+    assert (ended.reason, ended.limit) == (Reason.DISK_LIMIT, None), "there was room for bytes"
+    assert "16384" in ended.detail
     assert (await jails.run("open('/tmp/x', 'w').write('x')")).outcome.value == "success"
 
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from runyard.worker.network.egress import MOST_CONNECTIONS, Egress
 from runyard.worker.network.policy import Policy, parse_allow
-from runyard.worker.network.resolve import ThreadedResolver
+from runyard.worker.network.resolve import Threads
 
 reactor: Any = installed
 
@@ -51,7 +51,7 @@ class Rig:
             reactor,
             self.alone.listening,
             Policy(tuple(parse_allow(f"{NAME}:{port}") for port in self.sites.ports)),
-            ThreadedResolver(reactor, look),
+            Threads(reactor, look).share(),
             {"attempt": "a.1"},
         )
         self.egress.start()

@@ -19,7 +19,7 @@ from twisted.internet.threads import deferToThread
 from runyard.daemon.lag import measure_lag
 from runyard.worker.network.egress import Egress
 from runyard.worker.network.policy import Policy, parse_allow
-from runyard.worker.network.resolve import ThreadedResolver
+from runyard.worker.network.resolve import Threads
 
 reactor: Any = installed
 SIZE = 100_000_000
@@ -64,7 +64,7 @@ async def proxied(port: int) -> tuple[float, float]:
     """Download through the proxy; give the seconds, and the reactor's longest turn in ms."""
     alone = Alone()
     policy = Policy((parse_allow(f"{NAME}:{port}"),))
-    resolver = ThreadedResolver(reactor, lambda name: ["127.0.0.1"])
+    resolver = Threads(reactor, lambda name: ["127.0.0.1"]).share()
     egress = Egress(reactor, alone.listening, policy, resolver, {})
     egress.start()
     lag: Deferred[Any] = Deferred.fromCoroutine(measure_lag(reactor, 1.0))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,17 @@ def test_nothing_is_made_before_it_is_asked_for(tmp_path: Path) -> None:
         _ = folder.path
     assert list((tmp_path / "tmp").iterdir()) == []
     assert folder.remove().called
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_folder_is_locked_while_it_is_used(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    descriptor = os.open(folder.path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):  # as who cleans up by age tries it
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    await folder.remove()
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
 
 
 @pytest_twisted.ensureDeferred

@@ -10,11 +10,10 @@ from unittest.mock import Mock
 import pytest
 from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
-from twisted.python.usage import UsageError
 
 from runyard.worker.options import Options
 from runyard.worker.sandbox import accounts, choosing, probing
-from runyard.worker.sandbox.choosing import Wishes, checks_account, make_sandbox, uid_base
+from runyard.worker.sandbox.choosing import Wishes, checks_account, make_sandbox
 from runyard.worker.sandbox.levels import (
     FULL,
     NAMESPACES,
@@ -168,46 +167,9 @@ def test_options_that_contradict_each_other_are_refused(capfd: pytest.CaptureFix
     Options().parseOptions(["--allow-unsandboxed", "--min-isolation=none"])
 
 
-def test_uids_that_are_somebody_s_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(choosing, "subordinate", lambda: [("ann", 100000, 65536)])
-    assert uid_base(wishes(200000)) == 200000
-    assert uid_base(wishes(165536)) == 165536
-    for overlapping in (100000, 165535, 98976, 99999):
-        with pytest.raises(UsageError, match="/etc/subuid gives 100000 to 165535 to ann"):
-            uid_base(wishes(overlapping))
-    assert uid_base(wishes(100000 - choosing.UIDS_A_WORKER)) == 97952
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert uid_base(wishes(100000)) is None
-
-
-def test_two_workers_have_no_uid_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    found = []
-    for pid in (1, 2, choosing.WORKERS - 1, choosing.WORKERS):
-        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
-        found.append(uid_base(wishes()))
-    bases = [each for each in found if each is not None]
-    assert len(set(bases)) == len(bases) == 4
-    assert all(choosing.UID_BASE <= each < 2**31 - choosing.CHECKS for each in bases)
-    assert min(b - a for a, b in zip(sorted(bases), sorted(bases)[1:], strict=False)) > 1024
-
-
-def test_a_uid_that_this_user_namespace_lacks_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "uid_map").write_text("         0     100000      65536\n")
-    (tmp_path / "gid_map").write_text("         0     100000      65536\n")
-    maps = str(tmp_path / "{}_map")
-    assert accounts.mapped(65535, maps)
-    assert not accounts.mapped(65536, maps)
-    assert not accounts.mapped(1000, str(tmp_path / "none_{}"))
-    nobody = Account("nobody", 65534, 65534)
-    assert accounts.account_of(None, nobody) == nobody
-    assert accounts.account_of(2**32 - 1, nobody) == nobody  # the one that no namespace has
-
-
 def test_checks_have_a_uid_of_their_own_where_tasks_are_confined() -> None:
     nobody = Account("nobody", 65534, 65534)
     assert checks_account(wishes(0x60000000), NONE, nobody) == nobody
     if os.geteuid() == 0:
-        uid = 0x60000000 + choosing.CHECKS
+        uid = 0x60000000 + accounts.CHECKS
         assert checks_account(wishes(0x60000000), FULL, nobody) == Account(f"uid {uid}", uid, uid)

@@ -92,6 +92,24 @@ def test_a_free_slot_is_taken_and_one_that_is_retired_last() -> None:
     assert yard.pool.take() is None
 
 
+def test_no_two_tasks_run_with_one_number() -> None:
+    yard = Yard(2, most_runs=1)
+    old, other = yard.made
+    yard.ready(old)
+    old.runs, old.job = 1, object()
+    yard.pool.worked(old)
+    new = yard.made[-1]
+    yard.ready(new)
+    assert (new.number, new.free, yard.pool.take()) == (old.number, True, None)
+    yard.ready(other)
+    assert yard.pool.take() is other
+    other.job, old.job = object(), None
+    yard.pool.idle(old)
+    assert yard.pool.take() is new
+    old.closed, new.job = 0, object()  # as where the old one is about to end
+    assert yard.pool.take() is None
+
+
 def test_respawns_wait_longer_each_time_until_a_job_is_taken() -> None:
     yard = Yard(1)
     waits = []

@@ -41,15 +41,23 @@ def test_a_probe_finds_the_interpreter_behind_a_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["#!/bin/sh\nexit 3\n", "#!/bin/sh\necho hello\n", "not a program"]
+    ("content", "why"),
+    [
+        ("#!/bin/sh\necho no >&2; exit 3\n", "no Python that works here.* ended with 3: no"),
+        ("#!/bin/sh\necho hello\n", "is no Python: it does not answer as one"),
+        ("not a program", "cannot be run: Exec format error"),
+    ],
 )
-def test_what_is_no_python_is_named_with_its_reason(tmp_path: Path, content: str) -> None:
+def test_what_is_no_python_is_named_with_its_reason(tmp_path: Path, content: str, why: str) -> None:
     fake = tmp_path / "python3"
     fake.write_text(content)
     fake.chmod(0o755)
-    with pytest.raises(RuntimeUnusable, match="python3 does not run"):
+    with pytest.raises(RuntimeUnusable, match=why):
         probe("python", str(fake), None)
-    with pytest.raises(RuntimeUnusable, match="does not run"):
+    fake.chmod(0o644)
+    with pytest.raises(RuntimeUnusable, match="is no program: it is not executable"):
+        probe("python", str(fake), None)
+    with pytest.raises(RuntimeUnusable, match="cannot be run: No such file"):
         find_interpreters([str(tmp_path / "missing")], None)
 
 

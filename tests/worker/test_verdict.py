@@ -19,6 +19,7 @@ def judged(status: int, stopped: Reason | None = None, **more: Any) -> Ended:
         "stdout": b"out", "stderr": b"err", "stdout_truncated": False, "stderr_truncated": False,
         "full": None, "measured": 0, "wall_s": 0.5, "cpu_s": 0.2, "max_rss_bytes": 1,
     }  # fmt: skip
+    fields["main_cpu_s"] = more.get("cpu_s", fields["cpu_s"])
     return verdict(Ending(status=status, **(fields | more)), LIMITS, stopped, "none")
 
 
@@ -83,6 +84,7 @@ def test_the_processor_limit_is_said_only_where_it_was_measured() -> None:
 
 def test_what_its_children_used_is_not_what_its_own_limit_ended() -> None:
     assert judged(KILLED, cpu_s=9.0, main_cpu_s=0.1).reason is Reason.SIGNAL
+    assert judged(KILLED, cpu_s=9.0, main_cpu_s=None).reason is Reason.SIGNAL
     assert judged(KILLED, cpu_s=9.0, main_cpu_s=2.1).limit == LimitHit("cpu_s", 1, 2.1)
 
 

@@ -109,7 +109,7 @@ def test_what_was_cancelled_tells_nothing(reason: Reason) -> None:
 def test_a_limit_that_was_hit_stays_the_reason_and_the_record_stays_beside_it() -> None:
     ended = told(RAISED, full="stdout", measured=200)
     assert (ended.reason, ended.error) == (Reason.OUTPUT_LIMIT, RAISED | {"line": 2})
-    used = told(RAISED, signal.SIGXCPU, cpu_s=1.5)
+    used = told(RAISED, signal.SIGXCPU, cpu_s=1.5, main_cpu_s=1.5)
     assert used.reason is Reason.CPU_LIMIT
     assert told(RAISED, 0, full="stdout").outcome is Outcome.RUNTIME_ERROR, "never a success"
 

@@ -33,6 +33,7 @@ class Acceptor:
         self._listening = listening
         self._take = take
         self._retry: Any = None
+        self._wanted = False
         self._open = True
         listening.setblocking(False)
 
@@ -45,12 +46,14 @@ class Acceptor:
         return "egress"
 
     def resume(self) -> None:
-        """Accept."""
-        if self._open:
+        """Accept; what waits to be tried again after an error waits on."""
+        self._wanted = self._open
+        if self._wanted and self._retry is None:
             self._reactor.addReader(self)
 
     def pause(self) -> None:
-        """Accept no more for now."""
+        """Accept no more for now, whatever was to be tried again."""
+        self._wanted = False
         self._reactor.removeReader(self)
 
     def close(self) -> None:
@@ -58,7 +61,7 @@ class Acceptor:
         if self._open:
             self._open = False
             self.pause()
-            if self._retry is not None and self._retry.active():
+            if self._retry is not None:
                 self._retry.cancel()
             self._listening.close()
 
@@ -69,12 +72,17 @@ class Acceptor:
         except OSError as error:
             if error.errno not in _NOTHING_MORE:
                 log.warn("a task's proxy cannot accept: {error}", error=str(error))
-                self.pause()
-                self._retry = self._reactor.callLater(RETRY_S, self.resume)
+                self._reactor.removeReader(self)
+                self._retry = self._reactor.callLater(RETRY_S, self._again)
             return
         with connection:
             connection.setblocking(False)
             self._take(connection)
+
+    def _again(self) -> None:
+        self._retry = None
+        if self._wanted:
+            self.resume()
 
     def connectionLost(self, reason: Failure) -> None:
         """Close the socket: the reactor ends, or saw something wrong with it."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from attrs import frozen
 
 from runyard.worker.network.failures import Unreached
+from runyard.worker.network.framing import MOST_READ
 from runyard.worker.network.targets import Target
 
 
@@ -20,6 +21,9 @@ class Filter(Protocol):
             Malformed: they cannot follow what came before.
         """
 
+    def room(self) -> int:
+        """Give how many bytes may come at once next, so that their reading takes no long time."""
+
 
 class Everything:
     """Passes all: a tunnel."""
@@ -27,6 +31,10 @@ class Everything:
     def feed(self, data: bytes) -> bytes:
         """Give the bytes as they are."""
         return data
+
+    def room(self) -> int:
+        """Give how many bytes may come at once: what is not looked at costs little."""
+        return MOST_READ
 
 
 @frozen

@@ -116,5 +116,5 @@ class Egress(Factory):
 
     def _ended(self, _: None, side: TaskSide) -> None:
         self._sides.discard(side)
-        if not self._stopping:
+        if not self._stopping and len(self._sides) < MOST_CONNECTIONS:
             self._acceptor.resume()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NOT_PROXIED = "localhost,127.0.0.1,::1"
+NOT_PROXIED = "localhost,127.0.0.1,::1,[::1]"
 
 
 def environment(port: int) -> dict[str, str]:

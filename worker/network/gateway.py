@@ -10,7 +10,7 @@ from typing import Any
 from runyard.worker.network.egress import Egress
 from runyard.worker.network.kinds import Address, unmapped
 from runyard.worker.network.policy import Allow, Policy
-from runyard.worker.network.resolve import Look, ThreadedResolver, look_up
+from runyard.worker.network.resolve import Look, Threads, look_up
 
 
 def refused_of(hosts: Iterable[str]) -> frozenset[Address]:
@@ -39,15 +39,14 @@ class Gateway:
         self._allow = allow
         self._fleet = fleet
         self._look = look
-        self._resolvers: dict[int, ThreadedResolver] = {}
+        self._threads: dict[int, Threads] = {}
 
     def open(self, slot: int, listening: socket.socket, attempt: str) -> Egress:
         """Serve a slot's task on a socket of its namespace, which is the Egress's from now on."""
-        if slot not in self._resolvers:
-            self._resolvers[slot] = ThreadedResolver(self._reactor, self._look)
-        policy = Policy(self._allow, refused_of(self._fleet()))
-        egress = Egress(
-            self._reactor, listening, policy, self._resolvers[slot], {"attempt": attempt}
-        )
+        if slot not in self._threads:
+            self._threads[slot] = Threads(self._reactor, self._look)
+        policy = Policy(self._allow, lambda: refused_of(self._fleet()))
+        resolver = self._threads[slot].share()
+        egress = Egress(self._reactor, listening, policy, resolver, {"attempt": attempt})
         egress.start()
         return egress

@@ -10,10 +10,12 @@ from runyard.worker.network.framing import Malformed
 from runyard.worker.network.targets import Target, read_host, read_port, shown, split_port
 
 MOST_FIELDS = 256
+# Possessive (`*+`) where a part may match what the next one does too: one that is given back and
+# tried again makes the time of a head that does not match grow with the square of its length.
 _REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([\x21-\x7e]+) HTTP/(1\.[01])")
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
-_URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([\t\x20-\x7e\x80-\xff]*)")
+_URI = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*+)([^#]*+)", re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _OF_THE_HOP = frozenset(
     {b"connection", b"keep-alive", b"te", b"trailer", b"upgrade", b"transfer-encoding"}
@@ -72,16 +74,21 @@ def rewrite_answer(head: bytes) -> tuple[int, bytes]:
     found = _STATUS.fullmatch(line)
     if found is None:
         raise Malformed("its answer is no HTTP/1", "502 Bad Gateway")
-    status = int(found[1])
-    fields = _fields(_unfolded(lines), "502 Bad Gateway")
+    status, wrong = int(found[1]), "502 Bad Gateway"
+    _check_count(lines, wrong)  # before they are joined: each copies what it is joined to
+    fields = _fields(_unfolded(lines), wrong)
     framing = (b"content-length", b"transfer-encoding")  # its body passes as it is
     kept = [f for f in fields if f[0].lower() in framing]
-    return status, _written(line, [*_passed_on(fields), *kept], close=status >= 200)
+    return status, _written(line, [*_passed_on(fields, wrong), *kept], close=status >= 200)
+
+
+def _check_count(parts: list[bytes], status: str) -> None:
+    if len(parts) > MOST_FIELDS:
+        raise Malformed(f"there are more than {MOST_FIELDS} header fields", status)
 
 
 def _fields(lines: list[bytes], status: str = "400 Bad Request") -> Fields:
-    if len(lines) > MOST_FIELDS:
-        raise Malformed(f"there are more than {MOST_FIELDS} header fields", status)
+    _check_count(lines, status)
     fields = []
     for line in lines:
         if line.startswith((b" ", b"\t")):
@@ -146,15 +153,12 @@ def _authority(text: str, default: int | None) -> Target:
         raise Malformed(str(error)) from None
 
 
-def _passed_on(fields: Fields) -> Fields:
+def _passed_on(fields: Fields, status: str = "400 Bad Request") -> Fields:
     """Leave out what is of this hop, what Connection names, and what is written anew."""
-    named = {
-        each.strip().lower()
-        for name, value in fields
-        if name.lower() == b"connection"
-        for each in value.split(b",")
-    }
-    dropped = _OF_THE_HOP | _OURS | named
+    listed = b",".join(value for name, value in fields if name.lower() == b"connection")
+    named = listed.split(b",")
+    _check_count(named, status)
+    dropped = _OF_THE_HOP | _OURS | {each.strip().lower() for each in named}
     return [
         (name, value)
         for name, value in fields

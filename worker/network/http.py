@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from runyard.worker.network.dialects import Ask, Ended, Everything, Filter, Step
 from runyard.worker.network.failures import Unreached
-from runyard.worker.network.framing import Chunked, HeadBuffer, Malformed, Sized
+from runyard.worker.network.framing import MOST_READ, Chunked, HeadBuffer, Malformed, Sized
 from runyard.worker.network.heads import read_request, rewrite_answer
 
+MOST_INTERIM = 8
+"""Heads of 1xx before the one that counts: each costs its time, and a read may hold thousands."""
 _CONTINUED = 200
 _OPENED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -54,13 +56,14 @@ class Answer:
 
     def __init__(self) -> None:
         self._buffer = HeadBuffer()
+        self._interim = 0
         self.begun = False
 
     def feed(self, data: bytes) -> bytes:
-        """Give what passes; 1xx answers pass before the one that counts.
+        """Give what passes; some 1xx answers pass before the one that counts.
 
         Raises:
-            Malformed: it is no HTTP/1.
+            Malformed: it is no HTTP/1, or has too many of them.
         """
         out = b""
         while not self.begun:
@@ -71,4 +74,11 @@ class Answer:
             out += head
             data = found[1]
             self.begun = status >= _CONTINUED
+            self._interim += not self.begun
+            if self._interim > MOST_INTERIM:
+                raise Malformed(f"more than {MOST_INTERIM} answers of 1xx came", "502 Bad Gateway")
         return out + data
+
+    def room(self) -> int:
+        """Give how many bytes may come at once: there are few heads, and then a body."""
+        return MOST_READ

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from attrs import frozen
@@ -46,12 +47,13 @@ class Policy:
 
     Attributes:
         allow: The operator's rules.
-        refused: Addresses that are refused though they may be public: those of this fleet.
+        refused: Gives addresses that are refused though they may be public: those of this fleet. It
+            is asked each time, as a scheduler may link while a task runs.
         refused_ports: Ports that only a rule that names them opens.
     """
 
     allow: tuple[Allow, ...] = ()
-    refused: frozenset[Address] = frozenset()
+    refused: Callable[[], frozenset[Address]] = frozenset
     refused_ports: frozenset[int] = SPAM_PORTS
 
     def refuses(self, target: Target, address: Address, *, own: bool = False) -> str | None:
@@ -65,7 +67,7 @@ class Policy:
         """
         address = unmapped(address)
         rules = [rule for rule in self.allow if rule.covers(target, address)]
-        ours = own or address in self.refused
+        ours = own or address in self.refused()
         if ours:
             rules = [rule for rule in rules if rule.pointed]
         if target.port in self.refused_ports and all(rule.port is None for rule in rules):

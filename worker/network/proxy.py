@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from runyard.worker.network.dialects import Ask, Dialect, Ended, Reply, Step
 from runyard.worker.network.failures import Unreached, Why
-from runyard.worker.network.framing import Malformed
+from runyard.worker.network.framing import LEAST_READ, Malformed
 from runyard.worker.network.http import Http, refusal
 from runyard.worker.network.outside import Outside, OutsideFactory
 from runyard.worker.network.relay import Counters, Relay
@@ -83,6 +83,7 @@ class TaskSide(Protocol):
         self._connected = True
         self._house.counters.connections += 1
         self.transport.setTcpNoDelay(True)
+        self.transport.bufferSize = LEAST_READ  # chunks may follow the question at once
         self._end_after(HEAD_S)
 
     def dataReceived(self, data: bytes) -> None:

@@ -1,7 +1,8 @@
 """Bytes both ways between a task's connection and one to the outside.
 
 Backpressure is Twisted's: each transport is the other's producer, so what one side does not take
-is not read from the other, and about two buffers of 64 KiB are held in each direction.
+is not read from the other, and about two buffers of 64 KiB are held in each direction. How much
+is read at a time is for the filter to say.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ class _Pipe:
     def __init__(
         self, source: Any, sink: Any, passes: Filter, count: Callable[[int], None]
     ) -> None:
+        self._source = source
         self._sink = sink
         self._filter = passes
         self._count = count
         self._producing = True
         self.over = False
+        source.bufferSize = passes.room()
         sink.registerProducer(source, True)
 
     def feed(self, data: bytes) -> None:
@@ -46,6 +49,7 @@ class _Pipe:
             Malformed: the filter does not take them.
         """
         passed = self._filter.feed(data)
+        self._source.bufferSize = self._filter.room()
         if passed:
             self._count(len(passed))
             self._sink.write(passed)

@@ -12,7 +12,7 @@ from twisted.python.usage import UsageError
 
 from runyard.worker.jobs import JobsFolder
 from runyard.worker.network.gateway import Gateway
-from runyard.worker.sandbox.accounts import account_of
+from runyard.worker.sandbox.accounts import CHECKS, account_of, uid_base
 from runyard.worker.sandbox.cleanup import clean_up
 from runyard.worker.sandbox.instance import Instance
 from runyard.worker.sandbox.interface import Sandbox
@@ -34,12 +34,7 @@ from runyard.worker.sandbox.probing import probe
 from runyard.worker.sandbox.runtimes import Account, RuntimeUnusable, find_interpreters
 from runyard.worker.sandbox.trying import Restricted
 
-UID_BASE = 0x70000000
-UIDS_A_WORKER = 2048
-"""For each slot one, and one more for the checks of outputs."""
-CHECKS = 1024
 UNTRIED = Probe(frozenset({NONE}), {}, {})
-WORKERS = 1 << 17
 PEOPLE = 1000
 """Uids below are of daemons, but for root's."""
 PROXY, HOST = "proxy", "host"
@@ -96,7 +91,7 @@ def make_sandbox(
     folder = os.path.abspath(wishes.task_folder) if wishes.task_folder is not None else None
     interpreters = find_interpreters(list(wishes.python), None)
     refuse_wide(interpreters, [*homes(), os.path.realpath(wishes.state)])
-    first = uid_base(wishes)
+    first = uid_base(wishes.uid_base)
     plan = JailPlan(interpreters, folder, first, wishes.preload)
     found, base = probe(plan) if wishes.isolation != RESTRICTED else (UNTRIED, None)
     if NAMESPACES not in found.proven:
@@ -120,23 +115,8 @@ def make_sandbox(
 
 def checks_account(wishes: Wishes, isolation: str, otherwise: Account | None) -> Account | None:
     """Give whom the checks of outputs run as: where tasks are confined, nobody else's uid."""
-    base = uid_base(wishes) if isolation != NONE else None
+    base = uid_base(wishes.uid_base) if isolation != NONE else None
     return account_of(base + CHECKS if base is not None else None, otherwise)
-
-
-def uid_base(wishes: Wishes) -> int | None:
-    """Give the first of the slots' uids: some that belong to nobody, and to no other worker."""
-    if os.geteuid() != 0:
-        return None
-    base = wishes.uid_base
-    if base is None:
-        return UID_BASE + os.getpid() % WORKERS * UIDS_A_WORKER
-    for name, first, count in subordinate():
-        if first <= base + CHECKS and base < first + count:
-            raise UsageError(
-                f"--uid-base {base}: /etc/subuid gives {first} to {first + count - 1} to {name}"
-            )
-    return base
 
 
 def homes() -> list[str]:
@@ -161,21 +141,6 @@ def refuse_host(network: str, level: str) -> None:
         " --network proxy with --network-allow opens what tasks need"
     )
     raise UsageError(f"--network host is not supported at level {level}: {why}")
-
-
-def subordinate() -> list[tuple[str, int, int]]:
-    """Read who has which uids by /etc/subuid: (name, first, count)."""
-    found = []
-    try:
-        with open("/etc/subuid", encoding="utf-8") as table:
-            for line in table:
-                name, _, numbers = line.strip().partition(":")
-                first, _, count = numbers.partition(":")
-                if first.isdecimal() and count.isdecimal():
-                    found.append((name, int(first), int(count)))
-    except (OSError, ValueError):
-        return []
-    return found
 
 
 def _plain(reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes) -> PlainSandbox:

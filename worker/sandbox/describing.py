@@ -52,6 +52,8 @@ TELLERS = [
     (BaseException, ()), (KeyError, ()), (ImportError, ()), (UnicodeTranslateError, OF_UNICODE[1:]),
     (UnicodeDecodeError, OF_UNICODE), (UnicodeEncodeError, OF_UNICODE),
     (OSError, ("errno", "strerror", "filename", "filename2")),
+    # from CPython 3.11 on the base's own once more
+    *((kind, ()) for kind in (AttributeError, NameError) if "__str__" in kind.__dict__),
 ]  # fmt: skip
 """Whose ``__str__`` calls only that of the arguments and these members."""
 

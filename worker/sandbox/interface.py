@@ -49,7 +49,7 @@ class Ending:
         measured: Bytes that the full stream had when it was stopped.
         cpu_s: Processor time of all its processes together.
         main_cpu_s: That of its main process alone, which its limit is for; None where it is not
-            known by itself.
+            known, and so proves nothing.
         max_rss_bytes: The most memory that one of its processes had.
         late: Whether the slot itself ended it at the wall limit.
         forsaken: Whether the slot itself ended it because its lease was over.
@@ -57,6 +57,7 @@ class Ending:
         oom_kills: How many of its processes the kernel killed at the limit of their memory.
         over_cpu: Whether it was ended for the processor time of all its processes together.
         disk_full: Whether there was no room left for its files at its end.
+        names_full: How many files and folders it could have, where no more were left at its end.
         pids_refused: How many processes and threads it was refused at the limit of their number.
         peak_bytes: The most memory that all of it had at a time, files in memory counted; None
             where nothing measures that.
@@ -82,6 +83,7 @@ class Ending:
     pids_refused: int = 0
     over_cpu: bool = False
     disk_full: bool = False
+    names_full: int = 0
     peak_bytes: int | None = None
     main_cpu_s: float | None = None
     files: Files = NONE

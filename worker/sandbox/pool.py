@@ -55,8 +55,12 @@ class SlotPool:
             self._spawn(number, early=True)
 
     def take(self) -> Slot | None:
-        """Give a slot that takes a job now, a ready one first."""
-        free = [each for each in self.slots if each.free]
+        """Give a slot that takes a job now, a ready one first.
+
+        None whose number another has a job with: both have one uid, and two tasks never do.
+        """
+        busy = {each.number for each in self.slots if each.job is not None}
+        free = [each for each in self.slots if each.free and each.number not in busy]
         if not free:
             return None
         return max(free, key=lambda each: (each.ready, not each.retired))

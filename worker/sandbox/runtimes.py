@@ -32,7 +32,9 @@ print(json.dumps({
 }))
 """
 PROBE_S = 20
-OLDEST = (3, 8)
+OLDEST = (3, 9)
+OLDEST_TEXT = "3.9"
+MOST_SAID = 300
 
 
 class RuntimeUnusable(Exception):
@@ -133,12 +135,23 @@ def probe(name: str, path: str, account: Account | None) -> Interpreter:
         executable, reachable = str(found["executable"]), bool(found["reachable"])
         folders = tuple(str(each) for each in found["folders"])
     except PermissionError:
+        if os.path.isfile(path) and not os.stat(path).st_mode & 0o111:
+            raise RuntimeUnusable(f"{name}: {path} is no program: it is not executable") from None
         raise RuntimeUnusable(
             f"{name}: {who} may not run {path}; tasks run as {who}, so every folder above it"
             " and above the installation it links to must let others enter (chmod o+x)"
         ) from None
-    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError) as error:
-        raise RuntimeUnusable(f"{name}: {path} does not run as {who}: {error}") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2][:MOST_SAID]
+        raise RuntimeUnusable(
+            f"{name}: {path} is no Python that works here, {OLDEST_TEXT} is the oldest that does:"
+            f" it ended with {error.returncode}: {said}"
+        ) from None
+    except (subprocess.TimeoutExpired, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"no answer within {PROBE_S:g} s"
+        raise RuntimeUnusable(f"{name}: {path} cannot be run: {why}") from None
+    except (ValueError, LookupError, TypeError):
+        raise RuntimeUnusable(f"{name}: {path} is no Python: it does not answer as one") from None
     version = f"{numbers[0]}.{numbers[1]}"
     if not reachable:
         raise FolderUnreachable(
@@ -146,7 +159,9 @@ def probe(name: str, path: str, account: Account | None) -> Interpreter:
             " others enter every folder above it (chmod o+x), or set TMPDIR to another folder"
         )
     if numbers < OLDEST:
-        raise RuntimeUnusable(f"{name}: {path} is Python {version}; 3.8 is the oldest that works")
+        raise RuntimeUnusable(
+            f"{name}: {path} is Python {version}; {OLDEST_TEXT} is the oldest that works"
+        )
     return Interpreter(name, executable, version, folders)
 
 

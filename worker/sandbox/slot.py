@@ -35,6 +35,9 @@ class Helper(Protocol):
 class Meter(Protocol):
     """Bounds and measures what all processes of a slot's job use together."""
 
+    def idle(self) -> None:
+        """The slot is ready and has no job."""
+
     def begin(self, limits: Limits, over: Callable[[], None]) -> None:
         """Bound the next job; `over` is called where it is past a limit. Raises OSError."""
 
@@ -106,6 +109,8 @@ class Slot:
         self._attempt = ""
         self._given_up = False
         self._killing = False
+        self._closed = False
+        self._began = 0.0
         self._owner = owner
         self._why = "the slot's helper process ended"
         self._watchdog: IDelayedCall | None = None
@@ -172,7 +177,7 @@ class Slot:
 
     def close(self) -> None:
         """End the helper, and with it the job; it takes no other."""
-        self._given_up = True
+        self._given_up = self._closed = True
         self.ready = False
         self._disarm()
         self._channel.close()
@@ -223,6 +228,8 @@ class Slot:
     def _heard(self, packet: dict[str, Any]) -> None:
         if "ready" in packet:
             self.ready, self._early = not self._given_up, False
+            if self._meter is not None and self.job is None:
+                self._meter.idle()
             self._owner.idle(self)
             return
         job = self.job
@@ -231,6 +238,7 @@ class Slot:
         if "started" in packet:
             if not self._killing:
                 self._disarm()
+            self._began = self.reactor.seconds()
             job.started()
             return
         self._disarm()
@@ -241,7 +249,7 @@ class Slot:
             self.ready = self._early = False
         measured = self._meter.end() if self._meter is not None else {}
         if "failed" in packet:
-            job.failed(packet["failed"])
+            self._fail(job, packet["failed"], measured)
             return
         if not packet["clean"]:
             log.error("processes of a job would not end; its slot's helper is replaced")
@@ -249,9 +257,14 @@ class Slot:
         job.ended(packet | measured)
         self._owner.idle(self)
 
-    def _fail_job(self, why: str) -> None:
-        job, self.job = self.job, None
-        if job is not None:
+    def _fail(self, job: SlotJob, why: str, measured: dict[str, Any]) -> None:
+        """Its end was not seen; where the kernel killed for its memory, that was it.
+
+        Who keeps a job counts in its group too, and is what is left there to kill for its files.
+        """
+        if job.running and measured.get("oom_kills"):
+            job.killed(self.reactor.seconds() - self._began, measured)
+        else:
             job.failed(why)
 
     def _lost(self) -> None:
@@ -261,14 +274,19 @@ class Slot:
 
     def _exited(self) -> None:
         """The helper is gone; its job's end is told when nothing of the job is left."""
-        self.close()
+        measured: dict[str, Any] = {}
         if self._meter is not None:
+            if self.job is not None and not self._closed:  # else it is we who have ended it
+                measured = self._meter.end()
             self._meter.remove()
-        self._owner.gone(self).addErrback(self._bug).addCallback(self._all_gone)
+        self.close()
+        self._owner.gone(self).addErrback(self._bug).addCallback(self._all_gone, measured)
 
     def _bug(self, failure: Failure) -> None:
         log.failure("after a slot's helper had ended", failure)
 
-    def _all_gone(self, _: None) -> None:
-        self._fail_job(self._why)
+    def _all_gone(self, _: None, measured: dict[str, Any]) -> None:
+        job, self.job = self.job, None
+        if job is not None:
+            self._fail(job, self._why, measured)
         self.exited.callback(None)

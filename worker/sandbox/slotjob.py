@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -155,11 +156,18 @@ class SlotJob:
             pids_refused=packet.get("pids_refused", 0),
             over_cpu=self.over_cpu,
             disk_full=packet.get("disk_full", False),
+            names_full=packet.get("names_full", 0),
             peak_bytes=packet.get("peak_bytes"),
             told=self._said.take(self._folder),
             files=self._found.take(),
         )
         closed.addCallback(lambda _: self.done.callback(ending))
+
+    def killed(self, wall_s: float, measured: dict[str, Any]) -> None:
+        """The kernel killed it, and who would have told of it as well: by the group's counters."""
+        cpu_s = measured.get("group_cpu_s", 0.0)
+        unseen = {"max_rss_bytes": 0, "late": False, "forsaken": False, "clean": True}
+        self.ended({"ended": signal.SIGKILL, "wall_s": wall_s, "cpu_s": cpu_s} | unseen | measured)
 
     def failed(self, why: str) -> None:
         """It could not be run, or its end was not seen."""

@@ -65,7 +65,7 @@ def test_a_limit_that_limits_nothing_is_found_out() -> None:
 
 
 ENDED = 0
-WELL = Counters(0, 1, 0.01, probing.TOUCHED_BYTES, 0)
+WELL = Counters(0, 1, 0.01, probing.TOUCHED_BYTES)
 
 
 @pytest.mark.parametrize(

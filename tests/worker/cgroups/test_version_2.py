@@ -85,6 +85,13 @@ def test_a_quota_is_never_below_what_the_kernel_takes(group: v2.Group) -> None:
     assert text(group, "cpu.max") == "1000 100000"
 
 
+def test_files_that_can_be_given_up_are_no_base(group: v2.Group) -> None:
+    put(group, "memory.stat", "anon 9000\nfile 3000\nkernel 1000\n")
+    put(group, "memory.current", "13000\n")
+    group.note_base()
+    assert group.base_bytes == 10000
+
+
 def test_counters_are_differences(group: v2.Group) -> None:
     put(group, "cpu.stat", "usage_usec 1500000\nuser_usec 9\n")
     group.begin()
@@ -92,7 +99,7 @@ def test_counters_are_differences(group: v2.Group) -> None:
     put(group, "memory.events", "low 0\noom 5\noom_kill 4\noom_group_kill 9\n")
     put(group, "pids.events", "max 9\n")
     put(group, "memory.peak", "123456\n")
-    assert group.end() == (1, 2, 0.5, 123456, 4096)
+    assert group.end() == (1, 2, 0.5, 123456)
     assert group.used_s() == 0.5
 
 

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from runyard.worker.sandbox.jail import janitors
@@ -36,6 +40,12 @@ class FakeReactor:
         """Nothing is read but by the test."""
 
     removeReader = addReader
+
+    def layout_rights(self) -> int:
+        """Give how many descriptors came with the newest janitor's layout."""
+        _, rights, _, _ = socket.recv_fds(self.ends[-1], 4096, 4)
+        closed(rights)
+        return len(rights)
 
 
 class Yard:
@@ -136,6 +146,15 @@ def test_one_that_could_not_be_made_has_ended_and_strangers_are_passed_over(yard
     closed([read_end, write_end])
 
 
+@pytest.mark.parametrize("more", [{}, {"exited": 9}])
+def test_why_one_could_not_be_made_is_logged(yard: Yard, more: dict[str, int]) -> None:
+    yard.start("a")
+    with capturedLogs() as events:
+        yard.says({"zygote": 1, "failed": "no such group"} | more)
+    assert "no such group" in str([formatEvent(each) for each in events])
+    assert yard.exits == ["a"]
+
+
 def test_when_the_janitor_ends_so_have_its_zygotes_and_the_next_needs_another(yard: Yard) -> None:
     yard.start("a")
     yard.start("b")
@@ -150,6 +169,59 @@ def test_when_the_janitor_ends_so_have_its_zygotes_and_the_next_needs_another(ya
     assert yard.link.pid == 4242
 
 
+def failing(*args: Any, **more: Any) -> Any:
+    raise OSError(errno.EMFILE, "no descriptor is free")
+
+
+@pytest.mark.parametrize("what", ["memory_file", "_send", "layout"])
+def test_a_janitor_never_runs_on_without_its_layout(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patched:
+        if what == "memory_file":
+            patched.setattr(janitors, what, failing)
+        else:
+            patched.setattr(yard.link, {"layout": "_layout"}.get(what, what), failing)
+        with pytest.raises(OSError, match="no descriptor"):
+            yard.start("a")
+    if yard.reactor.ends:  # it has begun: it ends for want of a socket, and is then no more
+        with pytest.raises(OSError, match=r"."):
+            yard.start("b")
+        assert yard.reactor.ends[-1].recv(10) == b""
+        yard.reactor.ends.pop().close()
+        yard.ends()
+    for each in yard.slots:
+        each.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    yard.start("c")
+    assert yard.reactor.layout_rights() == 1
+    assert not yard.exits
+
+
+def test_a_janitor_that_starts_while_the_last_one_s_orphans_end_keeps_its_own(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reaped: Deferred[bool] = Deferred()
+    monkeypatch.setattr(janitors, "end_orphans", partial(awaited, reaped))
+    yard.start("old")
+    first = yard.link.close()
+    yard.ends()
+    yard.start("new")
+    assert yard.link.close() is not first
+    reaped.callback(True)
+    assert first is not None
+    assert (yard.exits, first.called) == (["old"], True)
+    second = yard.link.close()
+    assert second is not None, "who stops it has something to wait for"
+    yard.ends()
+    assert (yard.exits, second.called, yard.link.close()) == (["old", "new"], True, None)
+
+
+async def awaited(done: Deferred[bool], clock: object) -> bool:
+    return await done if not done.called else True
+
+
 def test_one_whose_socket_closes_is_killed(yard: Yard) -> None:
     yard.start("a")
     yard.reactor.ends[-1].close()
@@ -161,12 +233,9 @@ def test_one_whose_socket_closes_is_killed(yard: Yard) -> None:
 def test_a_janitor_that_cannot_be_started_is_an_error_and_leaves_nothing_open(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*args: Any, **more: Any) -> Any:
-        raise BlockingIOError(11, "no process is free")
-
     monkeypatch.setattr(yard.reactor, "spawnProcess", failing)
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(OSError, match="no process is free"):
+    with pytest.raises(OSError, match="no descriptor is free"):
         yard.start("a")
     yard.slots.pop().close()
     assert len(os.listdir("/proc/self/fd")) == before

@@ -20,6 +20,7 @@ from runyard.worker.sandbox.instance import Instance, leftovers
 from runyard.worker.sandbox.jail.metering import (
     CLOSE_S,
     OURS,
+    OWN,
     REMOVE_S,
     REMOVE_TRIES,
     Meter,
@@ -35,10 +36,14 @@ class FakeGroup:
         self.paths = [f"/groups/{name}"]
         self.base_bytes: int | None = 10 * MIB
         self.used = self.before = 0.0
-        self.counters = Counters(0, 0, 0.0, 30 * MIB, 10 * MIB)
+        self.counters = Counters(0, 0, 0.0, 30 * MIB)
         self.limits: list[tuple[Any, ...]] = []
         self.busy = 0
         self.error: GroupError | None = None
+
+    def note_base(self) -> None:
+        if self.error is not None:
+            raise self.error
 
     def begin(self) -> None:
         if self.error is not None:
@@ -54,6 +59,8 @@ class FakeGroup:
         self.limits.append(limits)
 
     def used_s(self) -> float:
+        if self.error is not None:
+            raise self.error
         return self.used - self.before
 
     def remove(self) -> bool:
@@ -88,17 +95,43 @@ def test_a_task_gets_what_it_may_and_little_more(in_use: int, wanted: int) -> No
     assert memory_limit(in_use // (4 * MIB) * (4 * MIB), wanted) == limit, "steps are few"
 
 
+def test_a_slot_s_own_memory_is_noted_once_and_comes_on_top(meter: Meter, group: FakeGroup) -> None:
+    def given() -> int:
+        meter.begin(Limits(memory_bytes=64 * MIB), lambda: None)
+        meter.end()
+        return int(group.limits[-1][0])
+
+    assert given() == memory_limit(OWN, 64 * MIB), "a job may come before the slot is ready"
+    group.base_bytes = 40 * MIB
+    meter.idle()
+    assert given() == memory_limit(40 * MIB, 64 * MIB)
+    group.base_bytes = 400 * MIB  # what tasks leave behind is not the slot's own
+    meter.idle()
+    assert given() == memory_limit(40 * MIB, 64 * MIB)
+
+
+def test_a_slot_whose_own_memory_is_not_told_takes_it_as_usual(
+    meter: Meter, group: FakeGroup
+) -> None:
+    group.base_bytes, group.error = None, BROKEN
+    meter.idle()
+    assert meter.base == OWN
+
+
 def test_a_job_s_limits_are_the_group_s(meter: Meter, group: FakeGroup, clock: Clock) -> None:
+    meter.idle()
     meter.begin(Limits(memory_bytes=64 * MIB, processes=5), lambda: None)
     ((memory, pids, cores),) = group.limits
     assert (memory, pids, cores) == (memory_limit(10 * MIB, 64 * MIB), 5 + OURS, 1.0)
-    group.counters = Counters(2, 3, 0.1, 30 * MIB, 10 * MIB)
-    assert meter.end() == {"oom_kills": 2, "pids_refused": 3, "peak_bytes": 20 * MIB}
+    group.counters = Counters(2, 3, 0.1, 30 * MIB)
+    assert meter.end() == {
+        "oom_kills": 2, "pids_refused": 3, "peak_bytes": 20 * MIB, "group_cpu_s": 0.1,
+    }  # fmt: skip
     assert not clock.getDelayedCalls()
 
 
 def test_what_a_kernel_does_not_tell_is_not_told(meter: Meter, group: FakeGroup) -> None:
-    group.counters = Counters(0, 0, None, None, None)
+    group.counters = Counters(0, 0, None, None)
     meter.begin(Limits(), lambda: None)
     assert meter.end() == {"oom_kills": 0, "pids_refused": 0}
     group.error = BROKEN
@@ -125,6 +158,16 @@ def test_processor_time_of_all_is_looked_at_when_it_can_have_been_used(
     clock.advance(0.2)
     assert len(over) == 1
     assert not clock.getDelayedCalls()
+
+
+def test_a_look_that_fails_is_not_the_last(meter: Meter, group: FakeGroup, clock: Clock) -> None:
+    over: list[float] = []
+    meter.begin(Limits(cpu_s=1), lambda: over.append(clock.seconds()))
+    group.error = BROKEN
+    clock.advance(1.1)
+    group.error, group.used = None, 1.5
+    clock.advance(1.1)
+    assert len(over) == 1
 
 
 def test_a_job_that_ends_is_not_looked_at_any_more(meter: Meter, clock: Clock) -> None:

@@ -19,7 +19,7 @@ from twisted.internet.defer import CancelledError
 
 from runyard.worker.network.dialling import is_own
 from runyard.worker.network.policy import parse_allow
-from runyard.worker.network.resolve import RESOLVE_S, ThreadedResolver, look_up
+from runyard.worker.network.resolve import RESOLVE_S, Threads, look_up
 
 reactor: Any = installed
 CONNECT = b"CONNECT site.test:443 HTTP/1.1\r\n\r\n"
@@ -170,9 +170,10 @@ async def test_names_are_resolved_in_threads_a_few_at_a_time() -> None:
             raise OSError(-3, "slow")
         return [f"8.8.8.{name}"]
 
-    resolver = ThreadedResolver(reactor, look, most=2)
+    threads = Threads(reactor, look)
+    resolver = threads.share(most=2)
     answers = [resolver(str(n)) for n in range(4)]
-    assert resolver._busy == 2
+    assert threads.busy == 2
     gates[0].set()
     assert await answers[0] == ["8.8.8.0"]
     answers[1].cancel()  # its thread still counts
@@ -183,9 +184,9 @@ async def test_names_are_resolved_in_threads_a_few_at_a_time() -> None:
     assert len(begun) >= 3
     gates[3].set()
     assert await answers[3] == ["8.8.8.3"]
-    assert resolver._busy == 1
+    assert threads.busy == 1
     gates[1].set()
-    await until(lambda: resolver._busy == 0)
+    await until(lambda: threads.busy == 0)
 
 
 @pytest_twisted.ensureDeferred
@@ -194,7 +195,7 @@ async def test_a_failed_lookup_is_an_error() -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     with pytest.raises(socket.gaierror):
-        await ThreadedResolver(reactor, look)("x.test")
+        await Threads(reactor, look).share()("x.test")
 
 
 def test_the_system_resolves() -> None:

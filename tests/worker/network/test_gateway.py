@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import resource
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from egress import PUBLIC, HalfTransport
 from pair import Pair
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 
 from runyard.daemon.descriptors import TooFewDescriptors, make_room
 from runyard.worker import tap
 from runyard.worker.network.egress import MOST_CONNECTIONS
-from runyard.worker.network.gateway import refused_of
+from runyard.worker.network.gateway import Gateway, refused_of
 from runyard.worker.network.policy import parse_allow
 from runyard.worker.options import Options
 from runyard.worker.sandbox.choosing import refuse_host
@@ -39,6 +42,20 @@ def test_a_worker_knows_where_its_proven_schedulers_are() -> None:
     transport.peerAddress = IPv4Address("TCP", "93.184.216.34", 40000)
     pair.cut()
     assert pair.factory.hosts == frozenset()
+
+
+def test_a_scheduler_that_links_while_a_task_runs_is_refused_to_it() -> None:
+    hosts: list[str] = []
+    reactor: Any = MemoryReactorClock()
+    egress = Gateway(reactor, fleet=lambda: hosts).open(0, socket.socket(), "a.1")
+    asked = []
+    for hosts[:] in ([], [PUBLIC], []):
+        task = HalfTransport()
+        task.join(egress.buildProtocol(None))
+        task.protocol.dataReceived(f"CONNECT {PUBLIC}:443 HTTP/1.1\r\n\r\n".encode())
+        asked.append((len(reactor.tcpClients), b"an address of runyard's own" in task.value()))
+    assert asked == [(1, False), (1, True), (2, False)]
+    assert egress.stop().called
 
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if level != NONE])

@@ -211,7 +211,7 @@ def test_the_fleet_is_opened_by_pointed_rules_only() -> None:
         ("9.9.9.9:80", 80, True), ("9.9.9.9:80", 81, False), ("8.0.0.0/8", 80, False),
     ]:  # fmt: skip
         for policy, own in [
-            (Policy((parse_allow(rule),), frozenset({fleet})), False),
+            (Policy((parse_allow(rule),), lambda: frozenset({fleet})), False),
             (Policy((parse_allow(rule),)), True),
         ]:
             said = policy.refuses(asked("9.9.9.9", port), fleet, own=own)
@@ -252,5 +252,5 @@ def test_environment() -> None:
     variables = environment(4321)
     assert variables["http_proxy"] == variables["HTTPS_PROXY"] == "http://127.0.0.1:4321"
     assert variables["ALL_PROXY"] == variables["all_proxy"] == "socks5h://127.0.0.1:4321"
-    assert variables["NO_PROXY"] == variables["no_proxy"] == "localhost,127.0.0.1,::1"
+    assert variables["NO_PROXY"] == variables["no_proxy"] == "localhost,127.0.0.1,::1,[::1]"
     assert len(variables) == 8

@@ -18,15 +18,13 @@ class Counters(NamedTuple):
     """What happened in a group since `SlotGroup.begin`; None is what the kernel cannot tell.
 
     `oom_kills` processes were killed for memory, `pids_refused` forks or threads were refused,
-    `cpu_s` seconds were used, `peak_bytes` is the most memory at a time, with `base_bytes` that
-    were in use at the beginning.
+    `cpu_s` seconds were used, `peak_bytes` is the most memory at a time.
     """
 
     oom_kills: int
     pids_refused: int
     cpu_s: float | None
     peak_bytes: int | None
-    base_bytes: int | None
 
 
 class SlotGroup:
@@ -40,10 +38,13 @@ class SlotGroup:
         hot: the files that are read for each task, open, by what they tell; it closes them.
 
     Attributes:
-        base_bytes: What was in use at `begin`; None where that is not told.
+        base_bytes: What was in use at `note_base` and is not to be had back; None where that is
+            not told.
         fd: the folder in version 2, for CLONE_INTO_CGROUP; -1 in version 1, and when it is closed.
     """
 
+    USAGE: str
+    OF_FILES: bytes
     fd = -1
 
     def __init__(self, folders: dict[str, str], hot: dict[str, files.Hot]) -> None:
@@ -73,19 +74,28 @@ class SlotGroup:
         """
         raise NotImplementedError
 
+    def note_base(self) -> None:
+        """Note what is in use but for files: those the kernel gives up when it has to.
+
+        With them a task could leave the next one more memory than it may have.
+        """
+        if "memory" in self.folders:
+            folder = self.folders["memory"]
+            usage = int(files.read(f"{folder}/{self.USAGE}"))
+            stat = files.read(f"{folder}/memory.stat").encode()
+            self.base_bytes = max(0, usage - files.keyed(stat, self.OF_FILES))
+
     def begin(self) -> None:
         """Note where the counters are, and forget the peak."""
         self._reset_peak()
         self._start = self._counts()
-        usage = self._hot.get("usage")
-        self.base_bytes = None if usage is None else usage.number()
 
     def end(self) -> Counters:
         """Give what happened since `begin`."""
         oom, refused, cpu = self._counts()
         oom_0, refused_0, cpu_0 = self._start
         used = max(0.0, cpu - cpu_0) if "cpu" in self._hot else None
-        return Counters(oom - oom_0, refused - refused_0, used, self._peak(), self.base_bytes)
+        return Counters(oom - oom_0, refused - refused_0, used, self._peak())
 
     def used_s(self) -> float:
         """Give the seconds of CPU used since `begin`; 0 where none are counted."""

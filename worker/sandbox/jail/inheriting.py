@@ -31,11 +31,10 @@ def large(maps: str) -> list[int]:
 def inherit() -> None:
     """Have forked children find mapped what is mapped here."""
     try:
-        with (
-            open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps,
-            open("/proc/self/mem", "r+b", buffering=0) as memory,
-        ):
-            for start in large(maps.read()):
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            starts = large(maps.read())
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            for start in starts:
                 memory.seek(start)
                 byte = memory.read(1)
                 memory.seek(start)

@@ -8,8 +8,9 @@ The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet: 
 first, with a descriptor that holds the layout (root.py), then ``{"zygote": id, "groups": [folder],
 "uid": number or null, "env": {}, "argv": [], "settings": [], "files": []}`` with the slot's socket,
 and ``{"end": id}``. It says ``{"zygote": id, "pid": pid}`` with a pidfd, or ``{"zygote": id,
-"failed": why}``, and ``{"zygote": id, "exited": status}``. When its socket closes, all of them end,
-their groups are removed, and it ends itself.
+"failed": why}``, and ``{"zygote": id, "exited": status}``, with ``"failed"`` too where it had to
+end one that it had started. The worker then reads the groups' counters, and removes them. When its
+socket closes, all of them end, their groups are removed, and it ends itself.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Zygote:
         self.pid = pid
         self.pidfd = pidfd
         self.groups = groups
+        self.failed = ""
 
 
 class Janitor:
@@ -60,6 +62,7 @@ class Janitor:
         self._channel = channel
         self._layout: dict[str, Any] = {}
         self._zygotes: dict[int, Zygote] = {}
+        self._groups: set[str] = set()
 
     def serve(self) -> None:
         """Do what the worker asks until it is gone; then leave nothing."""
@@ -86,6 +89,8 @@ class Janitor:
             if packet is None:
                 return False
             if "layout" in packet:
+                if not descriptors:  # there was none free for it: the worker starts another of us
+                    return False
                 size = min(os.fstat(descriptors[0]).st_size, MOST_LAYOUT)
                 self._layout = json.loads(os.pread(descriptors[0], size, 0))
             elif "zygote" in packet:
@@ -111,8 +116,11 @@ class Janitor:
 
     def _start(self, packet: dict[str, Any], descriptors: list[int]) -> None:
         name, groups = packet["zygote"], packet["groups"]
-        gate, opener = os.pipe()
+        gate = opener = -1
         try:
+            if not descriptors:
+                raise OSError("its socket did not come: no descriptor is free")
+            gate, opener = os.pipe()
             flags = OF_A_SLOT
             if packet["uid"] is None:
                 flags |= namespaces.NEWUSER
@@ -127,13 +135,15 @@ class Janitor:
             os.write(opener, b"\n")
             self._tell({"zygote": name, "pid": pid}, [pidfd])
         except OSError as error:
-            if name in self._zygotes:
+            if name in self._zygotes:  # it has ended when it is reaped, and is told then
+                self._zygotes[name].failed = str(error)[:500]
                 self._kill(self._zygotes[name])
             else:
                 self._tell({"zygote": name, "failed": str(error)[:500]})
         finally:
-            os.close(gate)
-            os.close(opener)
+            for end in (gate, opener):
+                if end >= 0:
+                    os.close(end)
 
     def _tell(self, packet: dict[str, Any], descriptors: list[int] | None = None) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors or []))]
@@ -148,8 +158,10 @@ class Janitor:
         zygote = self._zygotes.pop(name)
         _, status = os.waitpid(zygote.pid, 0)
         os.close(zygote.pidfd)
-        remove_groups(zygote.groups, 0)  # before it is told: then the worker removes what is left
-        self._tell({"zygote": name, "exited": status})
+        self._groups.update(zygote.groups)
+        self._groups = {each for each in self._groups if os.path.isdir(each)}
+        failed = {"failed": zygote.failed} if zygote.failed else {}
+        self._tell({"zygote": name, "exited": status} | failed)
 
     def _end_all(self) -> None:
         for zygote in self._zygotes.values():
@@ -157,7 +169,8 @@ class Janitor:
         for zygote in self._zygotes.values():
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(zygote.pid, 0)
-            remove_groups(zygote.groups, GROUP_S)
+            self._groups.update(zygote.groups)
+        remove_groups(sorted(self._groups), GROUP_S)
 
 
 def remove_groups(groups: list[str], seconds: float) -> bool:

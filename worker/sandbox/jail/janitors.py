@@ -102,10 +102,24 @@ class JanitorLink(ProcessProtocol):
                 self._process.signalProcess("KILL")
 
     def _start(self) -> None:
+        described = memory_file(json.dumps(self._layout()).encode())
+        try:
+            self._channel = self._spawn()
+            self._send({"layout": True}, [described])
+        except OSError:
+            if self._channel is not None:
+                self._channel.close()  # it ends: without a layout it is of no use
+            raise
+        finally:
+            os.close(described)
+
+    def _spawn(self) -> RightsChannel:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as undo:
             undo.callback(ours.close)
             with theirs, Path(os.devnull).open("r+b", buffering=0) as null:
+                channel = RightsChannel(self._reactor, ours, self._packet, self._lost)
+                undo.callback(channel.close)
                 nowhere = null.fileno()
                 self._process = self._reactor.spawnProcess(
                     self,
@@ -117,12 +131,7 @@ class JanitorLink(ProcessProtocol):
                 )
             undo.pop_all()
         self.exited = Deferred()
-        self._channel = RightsChannel(self._reactor, ours, self._packet, self._lost)
-        described = memory_file(json.dumps(self._layout()).encode())
-        try:
-            self._send({"layout": True}, [described])
-        finally:
-            os.close(described)
+        return channel
 
     def _send(self, packet: dict[str, Any], descriptors: list[int]) -> None:
         if self._channel is None:
@@ -155,18 +164,19 @@ class JanitorLink(ProcessProtocol):
         if self._channel is not None:
             self._channel.close()
         self._channel, self._process = None, None
-        if self._zygotes:
-            log.error("the janitor ended with {count} slots", count=len(self._zygotes))
-        for zygote in self._zygotes.values():
+        zygotes, self._zygotes = self._zygotes, {}  # a next one may start meanwhile
+        if zygotes:
+            log.error("the janitor ended with {count} slots", count=len(zygotes))
+        for zygote in zygotes.values():
             zygote.kill()
         done = Deferred.fromCoroutine(end_orphans(self._reactor))
         done.addErrback(lambda failure: log.failure("after the janitor had ended", failure))
-        done.addCallback(self._all_gone)
+        done.addCallback(self._all_gone, list(zygotes.values()), self.exited)
 
-    def _all_gone(self, _: object) -> None:
-        zygotes, self._zygotes = self._zygotes, {}
-        for zygote in zygotes.values():
+    def _all_gone(self, _: object, zygotes: list[Zygote], exited: Deferred[None] | None) -> None:
+        for zygote in zygotes:
             zygote.gone()
-        exited, self.exited = self.exited, None
+        if self.exited is exited:  # else it is that of the next janitor
+            self.exited = None
         if exited is not None:
             exited.callback(None)

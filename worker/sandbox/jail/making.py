@@ -7,7 +7,7 @@ import resource
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 
 from runyard.protocols.limits import RANGES, Limits
@@ -33,6 +33,7 @@ class JailPlan:
     Attributes:
         interpreters: Those of tasks; the one called ``python`` is the zygotes' own.
         task_files: A folder whose files tasks find beside their program, or None.
+        beside: The names in it, listed once: one that is put there later could be `main.py`.
         uid_base: The first slot's uid where the worker is root; None where it is not.
         preload: Modules that zygotes import.
     """
@@ -41,6 +42,11 @@ class JailPlan:
     task_files: str | None = None
     uid_base: int | None = None
     preload: tuple[str, ...] = ()
+    beside: tuple[str, ...] = field(init=False)
+
+    @beside.default
+    def _names(self) -> tuple[str, ...]:
+        return tuple(sorted(os.listdir(self.task_files))) if self.task_files is not None else ()
 
     def prepare(self, folder: Path) -> None:
         """Put the files that jails need into a folder. Raises OSError."""
@@ -62,7 +68,6 @@ class JailPlan:
         """Give what a janitor is told of the zygote of a slot, but for its control groups."""
         uid = None if self.uid_base is None else self.uid_base + number
         own = (os.getuid(), os.getgid()) if uid is None else (uid, uid)
-        files = os.listdir(self.task_files) if self.task_files is not None else []
         env = environment.FIXED | {"PYTHONPATH": f"{OWN}/{ZYGOTE}"}
         if self.preload:
             env["RUNYARD_PRELOAD"] = ",".join(self.preload)
@@ -71,7 +76,7 @@ class JailPlan:
             "argv": self.default.argv(PROGRAM, ()),
             "env": env,
             "settings": [CHANNEL, *own, DISK_BYTES],
-            "files": sorted(files),
+            "files": list(self.beside),
         }
 
     @property

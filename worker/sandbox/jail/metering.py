@@ -24,6 +24,8 @@ from runyard.worker.sandbox.instance import Instance, InstanceUnusable, forget
 OURS = 2
 """Processes in a slot's group beside the task's: its zygote, its keeper."""
 STEP = 4 * MIB
+OWN = 12 * MIB
+"""Of zygote, keeper and a child that waits, where nothing is preloaded."""
 CORES = 1.0
 CPU_LOOK_S = 0.02
 REMOVE_S = 0.02
@@ -45,16 +47,30 @@ class Meter:
     """One slot's group.
 
     Attributes:
+        base: Bytes that the slot has without a job; until that is known, what others have.
         paths: Its folders, where the janitor attaches the slot's zygote.
         removed: Fires after `remove`; whether the group is gone.
     """
 
-    def __init__(self, clock: IReactorTime, group: SlotGroup) -> None:
+    def __init__(self, clock: IReactorTime, group: SlotGroup, base: int = OWN) -> None:
         self.paths = group.paths
         self.removed: Deferred[bool] = Deferred()
         self._clock = clock
         self._group = group
+        self.base = base
+        self._noted = False
         self._timer: IDelayedCall | None = None
+
+    def idle(self) -> None:
+        """Note, once, what the slot has without a job."""
+        if self._noted:
+            return
+        self._noted = True
+        try:
+            self._group.note_base()
+        except GroupError as error:
+            log.warn("a slot's control group: {error}", error=str(error))
+        self.base = self._group.base_bytes or self.base
 
     def begin(self, limits: Limits, over: Callable[[], None]) -> None:
         """Bound what the next task of the slot may use; `over` is called past its CPU limit.
@@ -63,15 +79,15 @@ class Meter:
             OSError: the group cannot be written to.
         """
         try:
-            self._group.begin()
-            memory = memory_limit(self._group.base_bytes or 0, limits.memory_bytes)
+            memory = memory_limit(self.base, limits.memory_bytes)
             self._group.set_limits(memory, limits.processes + OURS, CORES)
+            self._group.begin()
         except GroupError as error:
             raise OSError(str(error)) from None
         self._arm(limits.cpu_s, over)
 
     def end(self) -> dict[str, Any]:
-        """Give what the counters say, by the names of `Ending`."""
+        """Give what the counters say, by the names of `Ending`, and `group_cpu_s`: all it used."""
         self._disarm()
         try:
             found = self._group.end()
@@ -81,8 +97,10 @@ class Meter:
         told: dict[str, Any] = {
             "oom_kills": found.oom_kills, "pids_refused": found.pids_refused,
         }  # fmt: skip
-        if found.peak_bytes is not None and found.base_bytes is not None:
-            told["peak_bytes"] = max(0, found.peak_bytes - found.base_bytes)
+        if found.cpu_s is not None:
+            told["group_cpu_s"] = found.cpu_s
+        if found.peak_bytes is not None:
+            told["peak_bytes"] = max(0, found.peak_bytes - self.base)
         return told
 
     def remove(self) -> None:
@@ -95,7 +113,11 @@ class Meter:
         self._timer = self._clock.callLater(left / CORES + CPU_LOOK_S, self._look, left, over)
 
     def _look(self, limit: float, over: Callable[[], None]) -> None:
-        used = self._group.used_s()
+        try:
+            used = self._group.used_s()
+        except GroupError as error:  # the limit stays watched: look again
+            log.warn("a slot's control group: {error}", error=str(error))
+            used = 0.0
         if used >= limit:
             over()
         else:
@@ -149,7 +171,8 @@ class Meters:
         """
         name = self._names.popleft() if self._names else self._new_name()
         try:
-            meter = Meter(self._clock, finding.make(self._base, name))
+            base = max([OWN, *(each.base for each in self._meters)])
+            meter = Meter(self._clock, finding.make(self._base, name), base)
         except GroupError as error:
             self._all_gone = False  # a part of it may be there
             raise OSError(str(error)) from None

@@ -99,9 +99,10 @@ class JailSandbox:
         return running
 
     def _slot(self, number: int, owner: Owner, early: bool) -> Slot:
-        meter = self._meters.make() if self._meters is not None else None
         gateway = self._gateway
-        order = self._plan.zygote(number) | {"groups": meter.paths if meter is not None else []}
+        order = self._plan.zygote(number)  # before there is a group to remove, if it fails
+        meter = self._meters.make() if self._meters is not None else None
+        order["groups"] = meter.paths if meter is not None else []
         start = partial(self.janitor.start_zygote, order)
         try:
             return Slot(
