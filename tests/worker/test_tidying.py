@@ -13,7 +13,7 @@ BENCH = f"""
 import json, os, socket, sys
 sys.path.append({str(Path(starting.__file__).parent)!r})
 import folders, launcher
-folders.TIDY_S = 0
+folders.TIDY_S = folders.HOLD_S = 0
 slot = os.path.join(os.getcwd(), "0")
 ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 def left():
@@ -43,16 +43,18 @@ def of_a_helper(code: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_no_more_is_left_than_two_jobs_leave_even_if_another_always_waits(tmp_path: Path) -> None:
+def test_no_more_is_left_than_three_jobs_leave_even_if_another_always_waits(tmp_path: Path) -> None:
     code = "for packet in serve(6): print(packet.get('ended', 'ready'), packet.get('busy'))"
     first, *rest = of_a_helper(code, tmp_path).splitlines()
     assert first == "ready None"
-    assert len(rest) == 9
-    for at in range(0, 9, 3):
+    assert len(rest) == 8
+    for at in (0, 4):
         assert rest[at] == f"{FILES} False"
         assert FILES < int(rest[at + 1].split()[0]) <= 2 * FILES
-        assert rest[at + 1].endswith("True")
-        assert rest[at + 2] == "ready None"
+        assert rest[at + 1].endswith("False")
+        assert int(rest[at + 2].split()[0]) <= 3 * FILES
+        assert rest[at + 2].endswith("True")
+        assert rest[at + 3] == "ready None"
 
 
 def test_what_an_earlier_helper_left_is_gone_before_the_next_is_ready(tmp_path: Path) -> None:

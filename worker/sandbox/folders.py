@@ -18,7 +18,8 @@ else:  # the helper has put our folder on its path while it imports us
     import removal
 
 COPY_BYTES = 1 << 20
-TIDY_S = 0.1
+TIDY_S = 0.02
+HOLD_S = 1.0
 
 
 def furnish(order: dict[str, Any], code: int, files: int) -> None:
@@ -107,11 +108,11 @@ def clear(folder: str) -> bool:
     return True
 
 
-def tidy(channel: socket.socket, folder: str) -> None:
-    """Remove what was put aside until a packet waits; a little each time even so."""
+def tidy(channel: socket.socket, folder: str, seconds: float) -> None:
+    """Remove what was put aside until a packet waits; for some seconds each time even so."""
     poll = select.poll()
     poll.register(channel, select.POLLIN)
-    until = time.monotonic() + TIDY_S
+    until = time.monotonic() + seconds
     with contextlib.suppress(OSError):
         for _ in removal.emptying(aside_of(folder)):
             if time.monotonic() > until and poll.poll(0):

@@ -12,9 +12,9 @@ The worker speaks to it over a SOCK_SEQPACKET socket, one JSON object a packet:
 process tell where it is, if it listens for that. It says ``{"ready": true}`` once at its
 start; then, for each run, ``{"started": pid}`` and ``{"ended": status, ...}``, or
 ``{"failed": why}``, after which it is ready again: what a job left is put aside by one rename, and
-removed while there is nothing else to do. Where something of an earlier job is aside even then, the
-end says ``"busy"``: all of it is removed first, and then it says that it is ready. When the socket
-closes, the worker is gone: the job dies with it.
+removed while there is nothing else to do. Where that is not enough, the end says ``"busy"``: all of
+it is removed first, and then it says that it is ready. When the socket closes, the worker is gone:
+the job dies with it.
 """
 
 from __future__ import annotations
@@ -191,20 +191,23 @@ def serve(
             return  # its end, or a job that came early: better failed than kept waiting
     folders.empty(channel, folder)
     send(channel, {"ready": True})
+    behind = False
     while True:
-        folders.tidy(channel, folder)
+        folders.tidy(channel, folder, folders.HOLD_S if behind else folders.TIDY_S)
         packet, descriptors = receive(channel)
         if packet is None:
             return
         if "run" not in packet:
             continue
-        # At most two jobs' leavings pile up: a job that leaves more than can be removed before the
-        # next one costs its slot that time, not the disk its room.
-        busy = folders.crowded(folder)
+        # At most three jobs' leavings pile up: the next job waits a little for what is left of two,
+        # and is the last one before all is gone, which costs the slot that time, not the disk room.
+        left = folders.crowded(folder)
+        behind, busy = left, left and behind
         if not run(channel, descriptors, confinement, busy):
             return
         if busy:
             folders.empty(channel, folder)
+            behind = False
             send(channel, {"ready": True})
 
 
