@@ -98,10 +98,16 @@ class Options(OneLineOptions):
                 raise usage.UsageError(
                     f"--{name} must be one of {', '.join(LEVELS)}, not {self[name]!r}"
                 )
-        if self["min-isolation"] is None:
+        least = self["min-isolation"]
+        if least is None:
             # who names a level means it
             self["min-isolation"] = RESTRICTED if self["isolation"] == RESTRICTED else NAMESPACES
         if self["allow-unsandboxed"]:
+            if least not in (None, NONE):
+                raise usage.UsageError(
+                    f"--allow-unsandboxed makes the least isolation 'none', --min-isolation {least}"
+                    " does not: give one of them"
+                )
             self["min-isolation"] = NONE
         elif NONE in (self["min-isolation"], self["isolation"]):
             raise usage.UsageError("isolation 'none' is to be had by --allow-unsandboxed alone")

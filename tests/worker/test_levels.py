@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from attrs import evolve
+from twisted.logger import capturedLogs, formatEvent
 
 from runyard.worker.options import Options
-from runyard.worker.sandbox import accounts, probing
-from runyard.worker.sandbox.choosing import Wishes, checks_account
+from runyard.worker.sandbox import accounts, choosing, probing
+from runyard.worker.sandbox.choosing import Wishes, checks_account, make_sandbox
 from runyard.worker.sandbox.levels import (
     FULL,
     NAMESPACES,
@@ -53,8 +58,10 @@ def test_the_best_that_was_proven_is_chosen(
         (HELD, NAMESPACES, None, ["no jail", "--min-isolation restricted, or --allow"]),
         (LACKED, NAMESPACES, None, ["no jail\n  no Landlock\n", "less: --allow-unsandboxed"]),
         (LACKED, RESTRICTED, None, ["no Landlock\n", "less: --allow-unsandboxed"]),
-        (ALL, FULL, NAMESPACES, ["'namespaces' is not to be had"]),
-        (ALL, NAMESPACES, NONE, ["'none' is not to be had here"]),
+        (ALL, FULL, NAMESPACES, ["'namespaces' is less than 'full'", "--min-isolation namespaces"]),
+        (HELD, NAMESPACES, RESTRICTED, ["'restricted' is less than 'namespaces'"]),
+        (LACKED, NAMESPACES, RESTRICTED, ["'restricted' is less than 'namespaces'"]),
+        (ALL, NAMESPACES, NONE, ["'none' is less", "less: --allow-unsandboxed"]),
     ],
 )
 def test_with_less_than_asked_for_it_says_why_and_each_way_out(
@@ -119,6 +126,45 @@ def test_root_needs_no_leave_but_a_number_of_namespaces(monkeypatch: pytest.Monk
 
 def wishes(base: int | None = None) -> Wishes:
     return Wishes("/nonexistent", 4, None, NAMESPACES, (), None, (), base, ())
+
+
+def told_of(monkeypatch: pytest.MonkeyPatch, folder: Path, found: Probe, **more: Any) -> list[str]:
+    """Give what the log says while a sandbox is chosen; none is made."""
+    monkeypatch.setattr(choosing, "probe", lambda plan: (found, None))
+    monkeypatch.setattr(choosing, "Restricted", lambda *_: Mock(why_not="no Landlock"))
+    for name in ("JailSandbox", "PlainSandbox"):
+        monkeypatch.setattr(choosing, name, Mock())
+    asked = evolve(wishes(), state=str(folder), **more)
+    with capturedLogs() as logged:
+        make_sandbox(Mock(), Mock(), None, asked, Mock())
+    return [str(formatEvent(each)) for each in logged]
+
+
+def test_the_log_says_why_it_is_no_better_level(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert told_of(monkeypatch, tmp_path, ALL) == []
+    assert told_of(monkeypatch, tmp_path, SPACES) == ["no groups"]
+    assert told_of(monkeypatch, tmp_path, BARE, least=NONE) == ["no jail", "no Landlock"]
+    assert told_of(monkeypatch, tmp_path, SPACES, isolation=NAMESPACES) == [], "it was asked for"
+
+
+def test_the_log_names_options_that_do_nothing_at_the_level(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nothing = ["--preload has no effect at isolation 'none'"]
+    given: dict[str, Any] = {"preload": ("json",), "least": NONE}
+    assert told_of(monkeypatch, tmp_path, BARE, isolation=NONE, **given) == nothing
+    assert told_of(monkeypatch, tmp_path, BARE, **given)[-1:] == nothing
+    assert told_of(monkeypatch, tmp_path, ALL, **given) == []
+
+
+def test_options_that_contradict_each_other_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    for least in (FULL, NAMESPACES, RESTRICTED):
+        with pytest.raises(SystemExit):
+            Options().parseOptions(["--allow-unsandboxed", f"--min-isolation={least}"])
+        assert f"--min-isolation {least} does not: give one of them" in capfd.readouterr().err
+    Options().parseOptions(["--allow-unsandboxed", "--min-isolation=none"])
 
 
 def test_checks_have_a_uid_of_their_own_where_tasks_are_confined() -> None:

@@ -20,7 +20,15 @@ from runyard.worker.sandbox.jail.layout import hidden, refuse_wide
 from runyard.worker.sandbox.jail.making import JailPlan
 from runyard.worker.sandbox.jail.metering import Meters
 from runyard.worker.sandbox.jail.sandbox import JailSandbox
-from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE, RESTRICTED, Probe, choose
+from runyard.worker.sandbox.levels import (
+    FULL,
+    LEVELS,
+    NAMESPACES,
+    NONE,
+    RESTRICTED,
+    Probe,
+    choose,
+)
 from runyard.worker.sandbox.plain import PlainSandbox
 from runyard.worker.sandbox.probing import probe
 from runyard.worker.sandbox.runtimes import Account, RuntimeUnusable, find_interpreters
@@ -73,10 +81,12 @@ def make_sandbox(
         TooLittleIsolation: it gives less than is asked for.
         RuntimeUnusable: an interpreter cannot be used.
         InstanceUnusable: the state folder cannot be written to.
-        UsageError: the slots' uids are somebody's.
+        UsageError: the slots' uids are somebody's, or tasks are to have the machine's network at
+            a level that gives it to none.
     """
     clean_up(wishes.state)
     if wishes.isolation == NONE:
+        _tell(UNTRIED, NONE, wishes)
         return _plain(reactor, jobs, account, wishes)
     folder = os.path.abspath(wishes.task_folder) if wishes.task_folder is not None else None
     interpreters = find_interpreters(list(wishes.python), None)
@@ -88,15 +98,16 @@ def make_sandbox(
         held = Restricted(account_of(first, account), wishes.python, wishes.task_files)
         found = found.tried(RESTRICTED, held.why_not)
     level = choose(found, wishes.least, wishes.isolation)
+    refuse_host(wishes.network, level)
+    _tell(found, level, wishes)
     if level in (FULL, NAMESPACES):
         unseen = hidden(interpreters)
         if unseen is not None:
             raise RuntimeUnusable(unseen)
-        ways = way_of(wishes.network, level, gateway)
+        ways = gateway if wishes.network == PROXY else None
         instance = Instance(wishes.state) if level == FULL else None
         meters = Meters(reactor, base, instance) if instance and base else None
         return JailSandbox(reactor, wishes.slots, jobs, plan, meters, ways)
-    _tell(found)
     if level == RESTRICTED:
         return held.sandbox(reactor, jobs, wishes.slots)
     return _plain(reactor, jobs, account, wishes)
@@ -115,18 +126,21 @@ def homes() -> list[str]:
     return [os.path.realpath(each) for each in named if os.path.isabs(each)]
 
 
-def way_of(network: str, level: str, gateway: Gateway) -> Gateway | None:
-    """Give the gateway where jailed tasks may use it.
+def refuse_host(network: str, level: str) -> None:
+    """Refuse to give tasks the machine's own network where they are confined.
 
     Raises:
-        UsageError: they are to have the machine's own network.
+        UsageError: they are to have it.
     """
-    if network == HOST:
-        raise UsageError(
-            f"--network host is not supported at level {level}: a jail's network is its own;"
-            " --network proxy with --network-allow opens what tasks need"
-        )
-    return gateway if network == PROXY else None
+    if network != HOST or level == NONE:
+        return
+    why = (
+        "its tasks have no network at all"
+        if level == RESTRICTED
+        else "a jail's network is its own;"
+        " --network proxy with --network-allow opens what tasks need"
+    )
+    raise UsageError(f"--network host is not supported at level {level}: {why}")
 
 
 def _plain(reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wishes) -> PlainSandbox:
@@ -137,6 +151,10 @@ def _plain(reactor: Any, jobs: JobsFolder, account: Account | None, wishes: Wish
     )  # fmt: skip
 
 
-def _tell(found: Probe) -> None:
-    for why in dict.fromkeys(found.missing.values()):
+def _tell(found: Probe, level: str, wishes: Wishes) -> None:
+    """Say what stops each better level, and which options do nothing at this one."""
+    better = LEVELS[: LEVELS.index(level)] if wishes.isolation is None else ()
+    for why in dict.fromkeys(found.missing[each] for each in better if each in found.missing):
         log.warn("{why}", why=why)
+    if wishes.preload and level in (RESTRICTED, NONE):
+        log.warn("--preload has no effect at isolation {isolation!r}", isolation=level)

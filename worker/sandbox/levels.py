@@ -47,6 +47,12 @@ def choose(probe: Probe, least: str, wanted: str | None = None) -> str:
     Raises:
         TooLittleIsolation: that is less than the least, or was not proven.
     """
+    if wanted is not None and LEVELS.index(wanted) > LEVELS.index(least):
+        way = "--allow-unsandboxed" if wanted == NONE else f"--min-isolation {wanted}"
+        raise TooLittleIsolation(
+            f"isolation {wanted!r} is less than {least!r}, the least that tasks are to be run with"
+            f"\n  Or run with less: {way}"
+        )
     best = wanted or next(level for level in LEVELS if level in probe.proven)
     if best not in probe.proven or LEVELS.index(best) > LEVELS.index(least):
         needed = wanted or least

@@ -17,11 +17,12 @@ from twisted.python.usage import UsageError
 from runyard.daemon.descriptors import TooFewDescriptors, make_room
 from runyard.worker import tap
 from runyard.worker.network.egress import MOST_CONNECTIONS
-from runyard.worker.network.gateway import Gateway, refused_of
+from runyard.worker.network.gateway import refused_of
 from runyard.worker.network.policy import parse_allow
 from runyard.worker.options import Options
-from runyard.worker.sandbox.choosing import way_of
+from runyard.worker.sandbox.choosing import refuse_host
 from runyard.worker.sandbox.jail.layout import hidden
+from runyard.worker.sandbox.levels import LEVELS, NONE
 from runyard.worker.sandbox.runtimes import Interpreter
 from runyard.worker.service import network_words
 
@@ -57,12 +58,13 @@ def test_a_scheduler_that_links_while_a_task_runs_is_refused_to_it() -> None:
     assert egress.stop().called
 
 
-def test_host_is_refused_for_jails_and_none_opens_nothing() -> None:
-    gateway = Gateway(None)
-    assert way_of("proxy", "full", gateway) is gateway
-    assert way_of("none", "full", gateway) is None
-    with pytest.raises(UsageError, match="--network host is not supported at level namespaces"):
-        way_of("host", "namespaces", gateway)
+@pytest.mark.parametrize("level", [level for level in LEVELS if level != NONE])
+def test_the_machine_s_network_is_refused_where_tasks_are_confined(level: str) -> None:
+    with pytest.raises(UsageError, match=f"--network host is not supported at level {level}"):
+        refuse_host("host", level)
+    for network in ("proxy", "none"):
+        refuse_host(network, level)
+    refuse_host("host", NONE)
 
 
 def test_a_rule_is_read_when_the_worker_starts(capfd: pytest.CaptureFixture[str]) -> None:
