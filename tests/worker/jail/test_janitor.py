@@ -48,7 +48,7 @@ class Janitor:
 
     def starts(self, name: int, *groups: str, descriptor: bool = True) -> None:
         uid = None if os.geteuid() else 7
-        usual = {"uid": uid, "env": {}, "argv": ["/bin/true"], "settings": [], "files": []}
+        usual: dict[str, Any] = {"uid": uid, "env": {}, "argv": ["/bin/true"], "settings": [], "files": []}
         self.asks(usual | {"zygote": name, "groups": groups}, descriptor=descriptor)
 
     def says(self) -> dict[str, Any]:
