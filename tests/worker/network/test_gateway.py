@@ -17,7 +17,7 @@ from twisted.python.usage import UsageError
 from runyard.daemon.descriptors import TooFewDescriptors, make_room
 from runyard.worker import tap
 from runyard.worker.network.egress import MOST_CONNECTIONS
-from runyard.worker.network.gateway import refused_of
+from runyard.worker.network.gateway import Gateway, refused_of
 from runyard.worker.network.policy import parse_allow
 from runyard.worker.options import Options
 from runyard.worker.sandbox.choosing import refuse_host
