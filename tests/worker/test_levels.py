@@ -13,6 +13,9 @@ from twisted.logger import capturedLogs, formatEvent
 
 from runyard.worker.options import Options
 from runyard.worker.sandbox import accounts, choosing, probing
+from runyard.worker.sandbox.cgroups import finding
+from runyard.worker.sandbox.cgroups import probing as trying
+from runyard.worker.sandbox.cgroups.where import Base
 from runyard.worker.sandbox.choosing import Wishes, checks_account, make_sandbox
 from runyard.worker.sandbox.levels import (
     FULL,
@@ -173,3 +176,20 @@ def test_checks_have_a_uid_of_their_own_where_tasks_are_confined() -> None:
     if os.geteuid() == 0:
         uid = 0x60000000 + accounts.CHECKS
         assert checks_account(wishes(0x60000000), FULL, nobody) == Account(f"uid {uid}", uid, uid)
+
+
+def test_no_two_probes_try_groups_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+
+    def tried(base: Base, name: str) -> trying.Found:
+        names.append(name)
+        return trying.Found(base, {})
+
+    there = Base(1, {"memory": "/groups"})
+    monkeypatch.setattr(finding, "look", lambda: (there, {}))
+    monkeypatch.setattr(finding, "prepare", lambda base, pids: (base, {}))
+    monkeypatch.setattr(trying, "probe", tried)
+    for _ in range(3):
+        probing.groups()
+    assert len(set(names)) == 3
+    assert all(name.startswith("runyard-probe-") for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 import tempfile
@@ -79,7 +80,8 @@ def groups() -> tuple[Base, dict[str, str]]:
     wanted = {name: why_not.get(name, "there is none") for name in NEEDED}
     if set(NEEDED) & set(base.folders):
         base, more = finding.prepare(base, [os.getpid()])
-        found = trying.probe(base, f"runyard-probe-{os.getpid()}")
+        # What a probe leaves that is killed is in nobody's way: a pid would come again.
+        found = trying.probe(base, f"runyard-probe-{secrets.token_hex(8)}")
         base, wanted = found.base, wanted | more | found.why_not
     return base, {n: why for n, why in wanted.items() if n in NEEDED and n not in base.folders}
 

@@ -48,8 +48,8 @@ class Janitor:
 
     def starts(self, name: int, *groups: str, descriptor: bool = True) -> None:
         uid = None if os.geteuid() else 7
-        usual = {"uid": uid, "env": {}, "argv": ["/bin/true"], "settings": [], "files": []}
-        self.asks(usual | {"zygote": name, "groups": groups}, descriptor=descriptor)
+        usual: dict[str, Any] = {"uid": uid, "env": {}, "argv": ["/bin/true"], "settings": []}
+        self.asks(usual | {"zygote": name, "groups": groups, "files": []}, descriptor=descriptor)
 
     def says(self) -> dict[str, Any]:
         data, descriptors, _, _ = socket.recv_fds(self.ours, 4096, 2)

@@ -37,7 +37,8 @@ def test_a_slot_that_cannot_be_made_leaves_no_group(
     monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     meters: Any = CountedMeters()
-    made = sandbox.JailSandbox(Clock(), 1, Any, JailPlan(INTERPRETERS), meters)
+    jobs: Any = None
+    made = sandbox.JailSandbox(Clock(), 1, jobs, JailPlan(INTERPRETERS), meters)
     at: dict[str, tuple[Any, str]] = {
         "plan": (JailPlan, "zygote"), "meter": (meters, "make"),
         "socket": (sandbox, "Slot"), "janitor": (made.janitor, "start_zygote"),
