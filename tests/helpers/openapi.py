@@ -32,21 +32,8 @@ LONGEST_POLL_S = 300
 NO_NUL = "^[^\\x00]*$"
 ENV_NAME = "^[A-Za-z_][A-Za-z0-9_]{0,255}$"
 SWITCHES = (
-    "0",
-    "1",
-    "true",
-    "false",
-    "True",
-    "FALSE",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "t",
-    "f",
-    "y",
-    "n",
-)
+    "0", "1", "true", "false", "True", "FALSE", "yes", "no", "on", "off", "t", "f", "y", "n",
+)  # fmt: skip
 RAW = ("text/x-python", "text/plain")
 TASK_KEYS = [
     "id",

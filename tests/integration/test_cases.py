@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import pytest
-import requests
 from attrs import frozen
+from case_sending import Answer, send
 from harness import Daemon, System, eventually, processes_with, system
 from jailed import JAIL_LEVELS
 
@@ -23,7 +21,6 @@ from runyard.worker.sandbox.levels import FULL, NAMESPACES, NONE
 
 FOLDER = Path(__file__).parents[1] / "cases"
 CAP = Limits().output_bytes
-FORM = "application/x-www-form-urlencoded"
 SUBMIT = {
     "timeout", "methods", "repeat", "same_worker", "beside", "setup", "format", "bytes_exact",
 }  # fmt: skip
@@ -56,54 +53,7 @@ def read_cases() -> list[Case]:
     return cases
 
 
-@frozen
-class Answer:
-    """What came back, and when."""
-
-    status: int
-    document: dict[str, Any]
-    seconds: float
-
-    @property
-    def refused(self) -> bool:
-        """Whether the request never became a task."""
-        return "outcome" not in self.document
-
-    def text(self, name: str) -> str:
-        """Give a stream; a refusal has none."""
-        return str(self.document.get(name, ""))
-
-
 Check = Callable[[Answer, Any], bool]
-
-
-def send(base: str, code: bytes, method: str, **options: Any) -> Answer:
-    """Send exactly these bytes: nothing on the way may rewrite them."""
-    kind, form = "text/x-python", f"code={quote_plus(code)}&{_query(options)}"
-    if method == "POST raw":
-        request = requests.Request("POST", f"{base}/execute?{_query(options)}", data=code)
-    elif method in ("GET quote_plus", "GET quote"):
-        encoded = quote_plus(code) if method == "GET quote_plus" else quote(code, safe="")
-        request = requests.Request("GET", f"{base}/execute?code={encoded}&{_query(options)}")
-    elif method in ("POST form", "POST form charset"):
-        kind = FORM if method == "POST form" else f"{FORM}; charset=UTF-8"
-        request = requests.Request("POST", f"{base}/execute", data=form)
-    else:
-        pytest.fail(f"a case wants the unknown method {method!r}")
-    request.headers.update({"Accept": "application/json"})
-    if request.method == "POST":
-        request.headers["Content-Type"] = kind
-    prepared = request.prepare()
-    prepared.url = request.url  # as written: requests would normalise its escapes
-    began = time.monotonic()
-    with requests.Session() as session:
-        session.trust_env = False
-        answer = session.send(prepared, timeout=70)
-    return Answer(answer.status_code, answer.json(), time.monotonic() - began)
-
-
-def _query(options: dict[str, Any]) -> str:
-    return "&".join(f"{name}={value}" for name, value in options.items())
 
 
 def equal(name: str) -> Check:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from fake_group import FakeGroup
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
@@ -27,48 +28,6 @@ from runyard.worker.sandbox.jail.metering import (
     Meters,
     memory_limit,
 )
-
-
-class FakeGroup:
-    """A group of which the test says what its counters are."""
-
-    def __init__(self, name: str = "g") -> None:
-        self.paths = [f"/groups/{name}"]
-        self.base_bytes: int | None = 10 * MIB
-        self.used = self.before = 0.0
-        self.counters = Counters(0, 0, 0.0, 30 * MIB)
-        self.limits: list[tuple[Any, ...]] = []
-        self.busy = 0
-        self.error: GroupError | None = None
-
-    def note_base(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-    def begin(self) -> None:
-        if self.error is not None:
-            raise self.error
-        self.before = self.used
-
-    def end(self) -> Counters:
-        if self.error is not None:
-            raise self.error
-        return self.counters
-
-    def set_limits(self, *limits: Any) -> None:
-        self.limits.append(limits)
-
-    def used_s(self) -> float:
-        if self.error is not None:
-            raise self.error
-        return self.used - self.before
-
-    def remove(self) -> bool:
-        if self.error is not None:
-            raise self.error
-        self.busy -= 1
-        return self.busy < 0
-
 
 BROKEN = GroupError("/groups/g/x", OSError(errno.EACCES, "no"))
 
