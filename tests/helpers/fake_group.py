@@ -14,12 +14,18 @@ class FakeGroup:
 
     def __init__(self, name: str = "g") -> None:
         self.paths = [f"/groups/{name}"]
+        self.own_now: int | None = 10 * MIB
         self.base_bytes: int | None = 10 * MIB
         self.used = self.before = 0.0
         self.counters = Counters(0, 0, 0.0, 30 * MIB)
         self.limits: list[tuple[Any, ...]] = []
         self.busy = 0
         self.error: GroupError | None = None
+
+    def own_bytes(self, enough: int = 0) -> int | None:
+        if self.error is not None:
+            raise self.error
+        return self.own_now
 
     def note_base(self) -> None:
         if self.error is not None:

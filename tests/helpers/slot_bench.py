@@ -17,6 +17,11 @@ from runyard.protocols.limits import Limits
 from runyard.worker.sandbox.inputs import make_inputs
 from runyard.worker.sandbox.slot import Slot
 
+ENDED = {
+    "ended": 0, "wall_s": 0.1, "cpu_s": 0.1, "max_rss_bytes": 1, "late": False, "forsaken": False,
+    "clean": True,
+}  # fmt: skip
+
 
 class Way:
     """A way out that is closed when the test says."""

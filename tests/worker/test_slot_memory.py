@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from slot_bench import Bench, a_bench
+from slot_bench import ENDED, Bench, a_bench
 
 from runyard.protocols.limits import Limits
 from runyard.protocols.tasks import Reason
 from runyard.worker.sandbox.interface import SandboxError
+from runyard.worker.sandbox.slot import SETTLE_S, SETTLE_TRIES
 from runyard.worker.verdict import verdict
 
 
@@ -20,7 +21,10 @@ class FakeMeter:
 
     def __init__(self, kills: int) -> None:
         self.counted = {"oom_kills": kills, "peak_bytes": 1 << 30, "group_cpu_s": 0.5}
-        self.removed = 0
+        self.removed = self.left = 0
+
+    def rests(self) -> bool:
+        return self.left == 0
 
     def idle(self) -> None:
         """Nothing is noted."""
@@ -91,3 +95,35 @@ def test_one_whose_slot_is_ended_by_us_has_failed(end: str) -> None:
         getattr(bench.slot, end)()
         bench.exited()
         assert outcome(job) == "failed"
+
+
+def test_a_slot_takes_no_job_until_the_last_one_s_memory_is_free() -> None:
+    with a_bench() as bench:
+        meter = FakeMeter(0)
+        slot = bench.slot
+        slot._meter = meter
+        bench.says({"ready": True})
+        bench.run()
+        bench.says({"started": 1})
+        meter.left = 1
+        bench.says(ENDED)
+        assert not slot.free
+        bench.says({"ready": True})
+        slot.reactor.advance(0.1)
+        assert not slot.free
+        meter.left = 0
+        slot.reactor.advance(0.1)
+        assert slot.free
+        assert slot.ready
+
+
+def test_memory_that_never_goes_holds_a_slot_up_for_a_while_only() -> None:
+    with a_bench() as bench:
+        meter = FakeMeter(0)
+        bench.slot._meter = meter
+        meter.left = 1
+        bench.says({"ready": True})
+        bench.slot.reactor.pump([SETTLE_S] * (SETTLE_TRIES - 1))
+        assert not bench.slot.ready
+        bench.slot.reactor.pump([SETTLE_S] * 2)
+        assert bench.slot.ready

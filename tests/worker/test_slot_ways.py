@@ -5,14 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from slot_bench import a_bench
+from slot_bench import ENDED, a_bench
 
 from runyard.worker.sandbox.interface import SandboxError
-
-ENDED = {
-    "ended": 0, "wall_s": 0.1, "cpu_s": 0.1, "max_rss_bytes": 1, "late": False, "forsaken": False,
-    "clean": True,
-}  # fmt: skip
 
 
 def test_the_end_is_told_when_the_way_is_closed() -> None:

@@ -18,34 +18,14 @@ from runyard.worker.sandbox.channel import RightsChannel
 from runyard.worker.sandbox.inputs import Inputs
 from runyard.worker.sandbox.interface import SandboxError
 from runyard.worker.sandbox.slotjob import SlotJob, Way
+from runyard.worker.sandbox.slotroles import Helper, Meter
 
+SETTLE_S = 0.002
+SETTLE_TRIES = 500
 START_S = 10.0
 END_S = 15.0
 
 log = Logger()
-
-
-class Helper(Protocol):
-    """The process behind a slot, which runs its jobs."""
-
-    def kill(self) -> None:
-        """End it by force; idempotent, and harmless where it has ended."""
-
-
-class Meter(Protocol):
-    """Bounds and measures what all processes of a slot's job use together."""
-
-    def idle(self) -> None:
-        """The slot is ready and has no job."""
-
-    def begin(self, limits: Limits, over: Callable[[], None]) -> None:
-        """Bound the next job; `over` is called where it is past a limit. Raises OSError."""
-
-    def end(self) -> dict[str, Any]:
-        """Give what was measured since, by the names of `Ending`."""
-
-    def remove(self) -> None:
-        """The slot is gone."""
 
 
 class Owner(Protocol):
@@ -227,10 +207,7 @@ class Slot:
 
     def _heard(self, packet: dict[str, Any]) -> None:
         if "ready" in packet:
-            self.ready, self._early = not self._given_up, False
-            if self._meter is not None and self.job is None:
-                self._meter.idle()
-            self._owner.idle(self)
+            self._settle(SETTLE_TRIES)
             return
         job = self.job
         if job is None:
@@ -244,7 +221,8 @@ class Slot:
         self._disarm()
         self.job = None
         if self._warms:
-            self.ready, self._early = False, not self._given_up
+            rests = self._meter is None or self._meter.rests()
+            self.ready, self._early = False, rests and not self._given_up
         if packet.get("busy"):  # with what its jobs have left; it says when it is ready
             self.ready = self._early = False
         measured = self._meter.end() if self._meter is not None else {}
@@ -255,6 +233,17 @@ class Slot:
             log.error("processes of a job would not end; its slot's helper is replaced")
             self._given_up, self.ready = True, False
         job.ended(packet | measured)
+        self._owner.idle(self)
+
+    def _settle(self, tries: int) -> None:
+        """Be ready, as soon as the last job's memory is free: else the next would lack it."""
+        if self._meter is not None and self.job is None:
+            if tries and not self._meter.rests():
+                self._early = False
+                self._watchdog = self.reactor.callLater(SETTLE_S, self._settle, tries - 1)
+                return
+            self._meter.idle()
+        self.ready, self._early = not self._given_up, False
         self._owner.idle(self)
 
     def _fail(self, job: SlotJob, why: str, measured: dict[str, Any]) -> None:

@@ -86,10 +86,11 @@ def test_a_quota_is_never_below_what_the_kernel_takes(group: v2.Group) -> None:
 
 
 def test_files_that_can_be_given_up_are_no_base(group: v2.Group) -> None:
-    put(group, "memory.stat", "anon 9000\nfile 3000\nkernel 1000\n")
+    put(group, "memory.stat", "anon 9000\nfile 3000\nkernel 1000\nshmem 500\n")
     put(group, "memory.current", "13000\n")
     group.note_base()
-    assert group.base_bytes == 10000
+    assert group.base_bytes == 10500
+    assert group.own_bytes(13000) == 13000, "not looked at where it is little"
 
 
 def test_counters_are_differences(group: v2.Group) -> None:

@@ -69,6 +69,17 @@ def test_a_slot_s_own_memory_is_noted_once_and_comes_on_top(meter: Meter, group:
     assert given() == memory_limit(40 * MIB, 64 * MIB)
 
 
+def test_a_slot_rests_once_what_its_job_had_is_free(meter: Meter, group: FakeGroup) -> None:
+    meter.idle()
+    assert meter.rests()
+    group.own_now = 10 * MIB + 5 * MIB
+    assert not meter.rests()
+    for nothing_told in (None, BROKEN):
+        group.own_now = None
+        group.error = nothing_told
+        assert meter.rests()
+
+
 def test_a_slot_whose_own_memory_is_not_told_takes_it_as_usual(
     meter: Meter, group: FakeGroup
 ) -> None:

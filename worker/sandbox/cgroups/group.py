@@ -43,7 +43,6 @@ class SlotGroup:
         fd: the folder in version 2, for CLONE_INTO_CGROUP; -1 in version 1, and when it is closed.
     """
 
-    USAGE: str
     OF_FILES: bytes
     fd = -1
 
@@ -75,15 +74,24 @@ class SlotGroup:
         raise NotImplementedError
 
     def note_base(self) -> None:
-        """Note what is in use but for files: those the kernel gives up when it has to.
+        """Note what is in use now as what always is."""
+        self.base_bytes = self.own_bytes()
 
-        With them a task could leave the next one more memory than it may have.
+    def own_bytes(self, enough: int = 0) -> int | None:
+        """Give what is in use but for files: those the kernel gives up when it has to.
+
+        With them a task could leave the next one more memory than it may have. Files in memory
+        (tmpfs, shared memory) it does not give up. Where all together is no more than `enough`,
+        that is given. None where it is not told.
         """
-        if "memory" in self.folders:
-            folder = self.folders["memory"]
-            usage = int(files.read(f"{folder}/{self.USAGE}"))
-            stat = files.read(f"{folder}/memory.stat").encode()
-            self.base_bytes = max(0, usage - files.keyed(stat, self.OF_FILES))
+        usage = self._hot.get("usage")
+        if usage is None:
+            return None
+        used = usage.number()
+        if used <= enough:
+            return used
+        stat = files.read(f"{self.folders['memory']}/memory.stat").encode()
+        return max(0, used - files.keyed(stat, self.OF_FILES) + files.keyed(stat, b"shmem"))
 
     def begin(self) -> None:
         """Note where the counters are, and forget the peak."""

@@ -18,6 +18,7 @@ HOT = {
     "oom": ("memory", "memory.oom_control"),
     "refused": ("pids", "pids.events"),
     "cpu": ("cpuacct", "cpuacct.usage"),
+    "usage": ("memory", "memory.usage_in_bytes"),
     "peak": ("memory", "memory.max_usage_in_bytes"),
 }
 LIMIT = "memory.limit_in_bytes"
@@ -28,7 +29,6 @@ NONE = "-1"
 class Group(group.SlotGroup):
     """See `group.SlotGroup`."""
 
-    USAGE = "memory.usage_in_bytes"
     OF_FILES = b"cache"
 
     def __init__(self, folders: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ HOT = {
     "oom": ("memory", "memory.events"),
     "refused": ("pids", "pids.events"),
     "cpu": (CORE, "cpu.stat"),
+    "usage": ("memory", "memory.current"),
     "peak": ("memory", "memory.peak"),  # since 5.19; resettable, for its reader, since 6.12
 }
 
@@ -27,7 +28,6 @@ class Group(group.SlotGroup):
     ``memory.oom.group`` is left at 0, so that the task's process dies and its pid 1 can tell.
     """
 
-    USAGE = "memory.current"
     OF_FILES = b"file"
 
     def __init__(self, folders: dict[str, str]) -> None:

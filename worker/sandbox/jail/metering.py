@@ -61,6 +61,15 @@ class Meter:
         self._noted = False
         self._timer: IDelayedCall | None = None
 
+    def rests(self) -> bool:
+        """Whether what the last job had is gone from memory; the kernel frees some of it late."""
+        try:
+            own = self._group.own_bytes(self.base + STEP)
+        except GroupError as error:
+            log.warn("a slot's control group: {error}", error=str(error))
+            return True
+        return own is None or own <= self.base + STEP
+
     def idle(self) -> None:
         """Note, once, what the slot has without a job."""
         if self._noted:
