@@ -24,16 +24,6 @@ LINKS = (
 )
 SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 FOLDERS = ("dev/shm", "etc", "mnt", "proc", "task", "tmp", ".files")
-PROGRAM = """
-def f(a):
-    try:
-        return [x for x in a] + [{}[""]]
-    except KeyError as error:
-        return str(error)
-class A:
-    pass
-print(f((1, 2)), f"{A()}")
-"""
 ROOT_BYTES = 1024 * 1024
 
 
@@ -56,9 +46,6 @@ def build(layout: dict[str, Any]) -> str:
         _bind(source, place + target)
     if layout["task_files"]:
         mounts.bind(layout["task_files"], f"{place}/.files")
-    # For the rehearsal; tasks have a folder of their own over this one.
-    with open(f"{place}/task/main.py", "x", encoding="utf-8") as file:
-        file.write(PROGRAM)
     for name in DEVICES:
         with open(f"{place}/dev/{name}", "xb"):
             pass
