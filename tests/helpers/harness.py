@@ -169,6 +169,14 @@ def system(
         running.stop()
 
 
+def words(process: psutil.Process) -> list[str]:
+    """Give a process's command line; one that has just ended has none."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def processes_with(marker: str) -> list[int]:
     """List the processes that have a text in their command line."""
     everyone = psutil.process_iter(["pid", "cmdline"])

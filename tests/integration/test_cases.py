@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 from case_sending import Answer, send
-from harness import Daemon, System, eventually, processes_with, system
+from harness import Daemon, System, eventually, processes_with, system, words
 from jailed import JAIL_LEVELS
 
 from runyard.daemon.keys import CONTROLLER_PUBLIC, FLEET_SECRET, make_keys
@@ -165,7 +165,7 @@ class Before:
         self._workers = self._identities()
         self._links = self._link_lines()
         self._processes = steady(running)
-        self._worker = next(p for p in running.processes() if "--local" in p.cmdline())
+        self._worker = next(p for p in running.processes() if "--local" in words(p))
         self._rss = self._worker.memory_info().rss
 
     def _identities(self) -> list[tuple[str, str]]:

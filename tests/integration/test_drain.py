@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import Daemon, System, eventually, system
+from harness import Daemon, System, eventually, system, words
 
 from runyard.daemon.keys import make_keys
 
@@ -102,7 +102,7 @@ def test_a_worker_that_stops_by_itself_gives_its_tasks_back(tmp_path: Path) -> N
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(running.run, code, timeout=30)
             eventually("it runs", lambda: counts(running)["running"] == 1)
-            (worker,) = [p for p in running.processes() if "--local" in p.cmdline()]
+            (worker,) = [p for p in running.processes() if "--local" in words(p)]
             worker.terminate()
             document = answer.result()
     assert document["outcome"] == "success"

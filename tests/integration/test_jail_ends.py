@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from harness import Daemon, eventually, processes_with, select_nothing, system
+from harness import Daemon, eventually, processes_with, select_nothing, system, words
 from jail_process import JailProcess, lives
 from jailed import FULL_FIRST, JAIL_LEVELS
 
@@ -118,7 +118,7 @@ def test_a_task_whose_janitor_is_killed_is_tried_again(tmp_path: Path) -> None:
     try:
         worker.says("isolation (full|namespaces)")
         (janitor,) = [
-            each.pid for each in children(worker.pid) if "janitor.py" in " ".join(each.cmdline())
+            each.pid for each in children(worker.pid) if "janitor.py" in " ".join(words(each))
         ]
         with system(tmp_path / "scheduler", f"--worker=unix:{tmp_path / 'socket'}") as running:
             flag = f"runyard-flag-{os.getpid()}"

@@ -17,7 +17,7 @@ from urllib.parse import quote_plus, urlsplit
 import psutil
 import pytest
 import requests
-from harness import System, eventually, processes_with, system
+from harness import System, eventually, processes_with, system, words
 
 TREE = """
 import os, subprocess, sys, time
@@ -195,7 +195,7 @@ def test_nothing_of_a_task_outlives_a_worker_that_is_killed_as_it_starts(
 ) -> None:
     with system(tmp_path_factory.mktemp("life"), "--slots=1") as running:
         (worker,) = psutil.Process(running.daemon.pid).children()
-        (helper,) = [c for c in worker.children() if any("launcher" in a for a in c.cmdline())]
+        (helper,) = [c for c in worker.children() if any("launcher" in a for a in words(c))]
         children = Path(f"/proc/{helper.pid}/task/{helper.pid}/children")
         url = submit(running, TREE, args=[marker], attempts=1)
         until = time.monotonic() + 5

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 from crew import counts, finished, look, post
-from harness import System, eventually, system
+from harness import System, eventually, system, words
 from witness import Run, Witness, witness
 
 GOOD = 200
@@ -20,7 +20,7 @@ MOST_KILLS = 10
 def kill_the_worker_of(run: Run) -> None:
     """Do what a task that runs as another user cannot do itself."""
     above = psutil.Process(run.pid).parents()
-    next(each for each in above if "--local" in each.cmdline()).kill()
+    next(each for each in above if "--local" in words(each)).kill()
 
 
 def poisoned(running: System, seen: Witness, task: str) -> int:

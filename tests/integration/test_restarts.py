@@ -23,6 +23,7 @@ from harness import (
     processes_with,
     select_nothing,
     system,
+    words,
 )
 
 from runyard.daemon.keys import make_keys
@@ -63,7 +64,7 @@ def gone(processes: list[psutil.Process]) -> Callable[[], bool]:
 
 
 def local_worker(running: System) -> psutil.Process:
-    return next(each for each in running.processes() if "--local" in each.cmdline())
+    return next(each for each in running.processes() if "--local" in words(each))
 
 
 def boots(running: System) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from crew import Crew, counts, crew, finished, links, look, post
-from harness import System, eventually, system
+from harness import System, eventually, system, words
 from witness import Witness, witness
 
 LONG_S = 60.0
@@ -85,7 +85,7 @@ def test_what_a_killed_worker_ran_runs_on_another_and_is_recorded_once(tmp_path:
 def test_what_a_killed_local_worker_ran_runs_on_its_successor(tmp_path: Path) -> None:
     with witness() as seen, system(tmp_path, f"--slots={RUNNING}") as running:
         doomed = Doomed(running, seen)
-        worker = next(each for each in running.processes() if "--local" in each.cmdline())
+        worker = next(each for each in running.processes() if "--local" in words(each))
         left = below(worker)
         worker.kill()
         eventually("nothing of it is left", lambda: not any(map(lives, left)), 5)
